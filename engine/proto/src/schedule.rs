@@ -1,0 +1,206 @@
+//! Which copy of which datagram goes out next.
+//!
+//! All copies of a datagram leave from the ring slot that it was sealed in, pass by pass: copy 0 to
+//! all peers, and copy `i` to all peers `spacing x (2^i - 1)` after that. Every datagram's copy `i`
+//! is due the same time after its copy 0, so the copies of one rank are due in the order of their
+//! sequences, and a cursor for each rank is the whole queue:
+//!
+//! ```text
+//!            cursor[2]      cursor[1]         cursor[0]         end
+//!                v              v                 v              v
+//!  slots ... done | two copies out | one copy out | not out yet  | free ...
+//! ```
+
+/// The most copies of a datagram.
+pub const COPIES_MAX: usize = 7;
+
+/// A later copy that trails by more datagrams than this goes out at once, or not at all: a quarter of
+/// the default receive window, so that a copy still finds the window that it is for.
+pub const LAG_MAX: u64 = 2048;
+
+/// What to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This copy of this datagram, now.
+    Send {
+        /// Of the datagram.
+        seq: u64,
+        /// 0 is the first.
+        copy: u8,
+    },
+    /// Nothing before this time on the monotonic clock.
+    At(u64),
+    /// Nothing until something is published.
+    Idle,
+}
+
+/// What becomes of later copies that first copies leave no time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lagging {
+    /// They go out ahead of new first copies: nothing is dropped, publishers wait.
+    Send,
+    /// They are dropped: first copies come first.
+    Shed,
+}
+
+/// The cursors over a ring of sealed datagrams.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    offsets_ns: [u64; COPIES_MAX],
+    copies: usize,
+    /// The next sequence of each rank to go out; never ahead of the rank before.
+    cursor: [u64; COPIES_MAX],
+    /// One past the last sealed sequence.
+    end: u64,
+    /// When copy 0 had gone out to all, for each slot.
+    sent_ns: Box<[u64]>,
+    lag_max: u64,
+    lagging: Lagging,
+    shed: u64,
+}
+
+impl Schedule {
+    /// A schedule of `copies` (1 to [`COPIES_MAX`]) for a ring of `slots` (a power of two).
+    ///
+    /// # Panics
+    /// If either is anything else.
+    #[must_use]
+    pub fn new(slots: usize, copies: usize, spacing_ns: u64, lagging: Lagging) -> Self {
+        assert!(slots.is_power_of_two(), "a ring has a power of two of slots");
+        assert!((1..=COPIES_MAX).contains(&copies), "1 to 7 copies");
+        let mut offsets_ns = [0; COPIES_MAX];
+        for (rank, offset) in offsets_ns.iter_mut().enumerate() {
+            *offset = spacing_ns.saturating_mul((1 << rank) - 1);
+        }
+        Self {
+            offsets_ns,
+            copies,
+            cursor: [1; COPIES_MAX],
+            end: 1,
+            sent_ns: vec![0; slots].into_boxed_slice(),
+            lag_max: LAG_MAX.min(slots as u64 / 4).max(1),
+            lagging,
+            shed: 0,
+        }
+    }
+
+    /// Whether the slot of the next sequence is free: every copy of its last tenant has gone out.
+    #[inline]
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.end - self.cursor[self.copies - 1] < self.sent_ns.len() as u64
+    }
+
+    /// How many more datagrams can be sealed before the ring is full.
+    #[inline]
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.sent_ns.len() - self.backlog()
+    }
+
+    /// Datagrams that still have copies to send.
+    #[inline]
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        usize::try_from(self.end - self.cursor[self.copies - 1]).unwrap_or(usize::MAX)
+    }
+
+    /// Datagrams whose first copy has not gone out.
+    #[inline]
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.end - self.cursor[0]
+    }
+
+    /// Later copies dropped so far.
+    #[inline]
+    #[must_use]
+    pub fn shed(&self) -> u64 {
+        self.shed
+    }
+
+    /// Takes in the datagram that was sealed into the next slot.
+    #[inline]
+    pub fn push(&mut self) {
+        debug_assert!(self.has_room());
+        self.end += 1;
+    }
+
+    /// What goes out next: a first copy before any later one, unless that one lags too far.
+    #[inline]
+    pub fn next(&mut self, now_ns: u64) -> Next {
+        if self.cursor[0] - self.cursor[self.copies - 1] > self.lag_max {
+            match self.lagging {
+                Lagging::Shed => self.shed_before(self.cursor[0] - self.lag_max),
+                Lagging::Send => return self.earliest().0,
+            }
+        }
+        if self.cursor[0] < self.end {
+            return Next::Send { seq: self.cursor[0], copy: 0 };
+        }
+        match self.earliest() {
+            (_, due_ns) if due_ns > now_ns && due_ns != u64::MAX => Next::At(due_ns),
+            (next, _) => next,
+        }
+    }
+
+    /// The later copy that is due first, and when: [`Next::Idle`] when there is none.
+    #[inline]
+    fn earliest(&self) -> (Next, u64) {
+        let mut earliest = (Next::Idle, u64::MAX);
+        for rank in 1..self.copies {
+            let seq = self.cursor[rank];
+            if seq < self.cursor[rank - 1] {
+                let due_ns = self.sent_ns[self.slot(seq)].saturating_add(self.offsets_ns[rank]);
+                if due_ns < earliest.1 {
+                    earliest = (Next::Send { seq, copy: u8::try_from(rank).unwrap_or(0) }, due_ns);
+                }
+            }
+        }
+        earliest
+    }
+
+    /// Books that a copy has gone out to all.
+    #[inline]
+    pub fn sent(&mut self, seq: u64, copy: u8, now_ns: u64) {
+        let rank = usize::from(copy);
+        debug_assert_eq!(self.cursor[rank], seq);
+        if rank == 0 {
+            let slot = self.slot(seq);
+            self.sent_ns[slot] = now_ns;
+        }
+        self.cursor[rank] = seq + 1;
+    }
+
+    /// Drops the oldest datagram that still has copies to send, to make room.
+    ///
+    /// Returns its sequence if it had not gone out once, and `None` if only later copies were shed.
+    pub fn drop_oldest(&mut self) -> Option<u64> {
+        let oldest = self.cursor[self.copies - 1];
+        let unsent = oldest == self.cursor[0] && oldest < self.end;
+        if unsent {
+            self.cursor[..self.copies].fill(oldest + 1);
+        } else {
+            self.shed_before(oldest + 1);
+        }
+        unsent.then_some(oldest)
+    }
+
+    /// Gives up the later copies of everything before `seq`, which must have gone out once.
+    fn shed_before(&mut self, seq: u64) {
+        for rank in 1..self.copies {
+            let skipped = seq.min(self.cursor[0]).saturating_sub(self.cursor[rank]);
+            self.cursor[rank] += skipped;
+            self.shed += skipped;
+        }
+    }
+
+    #[inline]
+    fn slot(&self, seq: u64) -> usize {
+        // The ring's length is a power of two, and a usize holds any index into it.
+        usize::try_from(seq & (self.sent_ns.len() as u64 - 1)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

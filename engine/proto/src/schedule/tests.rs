@@ -1,0 +1,90 @@
+use super::*;
+
+const MS: u64 = 1_000_000;
+
+fn sent(schedule: &mut Schedule, now_ns: u64) -> Option<(u64, u8)> {
+    let Next::Send { seq, copy } = schedule.next(now_ns) else { return None };
+    schedule.sent(seq, copy, now_ns);
+    Some((seq, copy))
+}
+
+#[test]
+fn later_copies_follow_at_geometric_distances() {
+    let mut schedule = Schedule::new(16, 4, 2 * MS, Lagging::Send);
+    schedule.push();
+    assert_eq!(sent(&mut schedule, 100), Some((1, 0)));
+    for (copy, offset) in [(1, 2), (2, 6), (3, 14)] {
+        assert_eq!(schedule.next(100 + offset * MS - 1), Next::At(100 + offset * MS));
+        assert_eq!(sent(&mut schedule, 100 + offset * MS), Some((1, copy)));
+    }
+    assert_eq!(schedule.next(u64::MAX), Next::Idle);
+}
+
+#[test]
+fn copies_go_out_pass_by_pass_and_first_copies_first() {
+    let mut schedule = Schedule::new(16, 2, MS, Lagging::Send);
+    schedule.push();
+    schedule.push();
+    let mut passes: Vec<_> = std::iter::from_fn(|| sent(&mut schedule, 0)).collect();
+    schedule.push();
+    passes.extend(std::iter::from_fn(|| sent(&mut schedule, MS)));
+    passes.extend(std::iter::from_fn(|| sent(&mut schedule, 2 * MS)));
+    assert_eq!(passes, [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn a_slot_is_free_once_every_copy_is_out() {
+    let mut schedule = Schedule::new(4, 2, MS, Lagging::Send);
+    for _ in 0..4 {
+        schedule.push();
+    }
+    assert!(!schedule.has_room());
+    assert_eq!(sent(&mut schedule, 0), Some((1, 0)));
+    assert_eq!(sent(&mut schedule, 0), Some((2, 0)));
+    assert!(!schedule.has_room());
+    assert_eq!(sent(&mut schedule, MS), Some((1, 1)));
+    assert!(schedule.has_room());
+    assert_eq!(schedule.room(), 1);
+}
+
+#[test]
+fn dropping_the_oldest_sheds_later_copies_before_first_copies() {
+    let mut schedule = Schedule::new(4, 2, MS, Lagging::Shed);
+    for _ in 0..4 {
+        schedule.push();
+    }
+    sent(&mut schedule, 0);
+    assert_eq!(schedule.drop_oldest(), None);
+    assert_eq!(schedule.shed(), 1);
+    schedule.push();
+    assert_eq!(schedule.drop_oldest(), Some(2));
+    assert_eq!(sent(&mut schedule, 0), Some((3, 0)));
+}
+
+#[test]
+fn a_copy_that_lags_too_far_is_sent_first_or_shed() {
+    for lagging in [Lagging::Send, Lagging::Shed] {
+        let mut schedule = Schedule::new(64, 2, MS, lagging);
+        for _ in 0..17 {
+            schedule.push();
+            sent(&mut schedule, 0);
+        }
+        schedule.push();
+        // 64 slots let a copy lag by 16 datagrams.
+        let (first, shed) = match lagging {
+            Lagging::Send => ((1, 1), 0),
+            Lagging::Shed => ((18, 0), 1),
+        };
+        assert_eq!(sent(&mut schedule, 0), Some(first));
+        assert_eq!(schedule.shed(), shed);
+    }
+}
+
+#[test]
+fn one_copy_leaves_nothing_to_wait_for() {
+    let mut schedule = Schedule::new(4, 1, MS, Lagging::Send);
+    schedule.push();
+    assert_eq!(sent(&mut schedule, 0), Some((1, 0)));
+    assert_eq!(schedule.next(0), Next::Idle);
+    assert_eq!(schedule.backlog(), 0);
+}

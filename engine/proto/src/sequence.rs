@@ -1,0 +1,155 @@
+//! Numbers datagrams and writes their headers where they lie.
+
+use zerocopy::IntoBytes;
+
+use crate::header::{HEADER_LEN, Header, Kind};
+use crate::{Now, Session};
+
+/// The sending end of one (publisher, session, stream).
+#[derive(Clone, Debug)]
+pub struct Sequencer {
+    publisher: u32,
+    session: Session,
+    stream: u16,
+    last_seq: u64,
+    last_timestamp: u64,
+}
+
+impl Sequencer {
+    /// A stream that has sent nothing yet.
+    #[must_use]
+    pub const fn new(publisher: u32, session: Session, stream: u16) -> Self {
+        Self { publisher, session, stream, last_seq: 0, last_timestamp: 0 }
+    }
+
+    /// The number of the last datagram sealed; 0 before the first.
+    #[inline]
+    #[must_use]
+    pub const fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Which run of the publisher this is.
+    #[must_use]
+    pub const fn session(&self) -> Session {
+        self.session
+    }
+
+    /// The publisher's number.
+    #[must_use]
+    pub const fn publisher(&self) -> u32 {
+        self.publisher
+    }
+
+    /// Counts one datagram that goes out without a header, and gives its number.
+    #[inline]
+    pub fn count(&mut self) -> u64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    /// Makes `datagram`, whose payload lies behind room for the header, the next one of the stream.
+    ///
+    /// Returns its sequence.
+    ///
+    /// # Panics
+    /// If `datagram` is shorter than a header or its payload longer than 65,535 bytes: the ring's
+    /// slots are neither.
+    #[inline]
+    pub fn seal(&mut self, datagram: &mut [u8], now: Now) -> u64 {
+        let seq = self.count();
+        self.last_timestamp = self.timestamp(now);
+        self.write(datagram, Kind::Data, seq, self.last_timestamp);
+        seq
+    }
+
+    /// Writes the farewell: the publisher stops, and this was its last sequence.
+    pub fn end(&self, datagram: &mut [u8; HEADER_LEN], now: Now) {
+        self.write(datagram, Kind::End, self.last_seq, self.timestamp(now));
+    }
+
+    /// Strictly increasing even when the wall clock is not, and never before the session's start.
+    #[inline]
+    fn timestamp(&self, now: Now) -> u64 {
+        now.unix_ns
+            .max(self.last_timestamp.saturating_add(1))
+            .max(self.session.start_ms().saturating_mul(1_000_000))
+    }
+
+    #[inline]
+    fn write(&self, datagram: &mut [u8], kind: Kind, seq: u64, timestamp: u64) {
+        let payload_len = u16::try_from(datagram.len() - HEADER_LEN).expect("a slot is under 64 KiB");
+        let header = Header {
+            version_kind: kind.first_byte(),
+            flags: 0,
+            key_id: 0,
+            path: 0,
+            stream: self.stream.into(),
+            payload_len: payload_len.into(),
+            publisher: self.publisher.into(),
+            index: 0.into(),
+            frag_count: 1.into(),
+            session: self.session.to_bits().into(),
+            seq: seq.into(),
+            timestamp: timestamp.into(),
+        };
+        datagram[..HEADER_LEN].copy_from_slice(header.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Datagram;
+
+    fn at(unix_ns: u64) -> Now {
+        Now { mono_ns: 0, unix_ns }
+    }
+
+    #[test]
+    fn what_is_sealed_parses_to_the_same_fields() {
+        let session = Session::new(5, 9);
+        let mut sequencer = Sequencer::new(0xdead_beef, session, 3);
+        let mut bytes = [0u8; HEADER_LEN + 5];
+        bytes[HEADER_LEN..].copy_from_slice(b"hello");
+        assert_eq!(sequencer.seal(&mut bytes, at(7_000_000)), 1);
+        let datagram = Datagram::parse(&bytes).expect("a sealed datagram is valid");
+        assert_eq!(datagram.kind(), Kind::Data);
+        assert_eq!(datagram.publisher(), 0xdead_beef);
+        assert_eq!(datagram.session(), session);
+        assert_eq!((datagram.stream(), datagram.seq(), datagram.timestamp()), (3, 1, 7_000_000));
+        assert_eq!(datagram.payload(), b"hello");
+    }
+
+    #[test]
+    fn timestamps_increase_while_the_wall_clock_steps_back() {
+        let mut sequencer = Sequencer::new(1, Session::new(2, 0), 0);
+        let mut bytes = [0u8; HEADER_LEN];
+        let mut stamps = Vec::new();
+        for unix_ns in [9_000_000, 4_000_000, 9_000_001, 0] {
+            sequencer.seal(&mut bytes, at(unix_ns));
+            stamps.push(Datagram::parse(&bytes).expect("valid").timestamp());
+        }
+        assert_eq!(stamps, [9_000_000, 9_000_001, 9_000_002, 9_000_003]);
+    }
+
+    #[test]
+    fn a_wall_clock_before_the_session_start_still_makes_valid_datagrams() {
+        let mut sequencer = Sequencer::new(1, Session::new(1_000, 0), 0);
+        let mut bytes = [0u8; HEADER_LEN];
+        sequencer.seal(&mut bytes, at(5));
+        assert_eq!(Datagram::parse(&bytes).expect("valid").timestamp(), 1_000_000_000);
+    }
+
+    #[test]
+    fn end_names_the_last_sequence() {
+        let mut sequencer = Sequencer::new(1, Session::new(1, 0), 0);
+        let mut bytes = [0u8; HEADER_LEN];
+        sequencer.end(&mut bytes, at(1_000_000));
+        assert_eq!(Datagram::parse(&bytes).expect("valid").seq(), 0);
+        sequencer.seal(&mut [0; 50], at(1_000_000));
+        sequencer.end(&mut bytes, at(1_000_000));
+        let end = Datagram::parse(&bytes).expect("valid");
+        assert_eq!((end.kind(), end.seq()), (Kind::End, 1));
+    }
+}

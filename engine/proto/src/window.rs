@@ -1,0 +1,191 @@
+//! Seen before, or new? A sliding bitmap after RFC 6479, with the count of what was lost.
+//!
+//! The bitmap is a ring of 64-bit blocks. A sequence's block is `seq / 64`, and the ring holds the
+//! newest `blocks` of them, so moving forward never shifts a bit: a new block takes the place of the
+//! oldest, and the zeros in what it overwrites are the sequences that were lost.
+//!
+//! ```text
+//!        low                                highest
+//!         v                                    v
+//!  ...----|--------|--------| ... |--------|-----...---|
+//!  Behind |<------------ Duplicate or New ---->|<- New (moves) ->|  Ahead
+//! ```
+//!
+//! At any time `new + lost() + missing() == highest - first + 1`.
+
+/// Sequences in a block.
+const BLOCK: u64 = 64;
+
+/// What a sequence is to the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Not seen before; now it is.
+    New,
+    /// Seen before.
+    Duplicate,
+    /// Older than the window remembers: it cannot be told from a duplicate.
+    Behind,
+    /// More than a window ahead; the window did not move.
+    Ahead,
+}
+
+/// The sequences that one (publisher, session, stream) has brought.
+#[derive(Clone, Debug)]
+pub struct Window {
+    blocks: Box<[u64]>,
+    /// 0 until the first sequence.
+    highest: u64,
+    /// The lowest sequence that arrived; what came before it was never missed.
+    first: u64,
+    /// Everything below counts as seen.
+    floor: u64,
+    lost: u64,
+}
+
+impl Window {
+    /// An empty window over a bitmap of `bits` sequences: a power of two, at least 128.
+    ///
+    /// The last `bits - 63` sequences are always remembered.
+    ///
+    /// # Panics
+    /// If `bits` is anything else.
+    #[must_use]
+    pub fn new(bits: usize) -> Self {
+        assert!(bits.is_power_of_two() && bits >= 128, "a window has a power of two of bits, at least 128");
+        let blocks = vec![0; bits / 64].into_boxed_slice();
+        Self { blocks, highest: 0, first: 0, floor: 0, lost: 0 }
+    }
+
+    /// Forgets everything; sequences below `floor` count as seen.
+    pub fn reset(&mut self, floor: u64) {
+        self.blocks.fill(0);
+        (self.highest, self.first, self.floor, self.lost) = (0, 0, floor, 0);
+    }
+
+    /// The highest sequence known, from an arrival or from [`advance`](Self::advance); 0 for none.
+    #[inline]
+    #[must_use]
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Everything up to here has arrived or counts as seen, if it ever will.
+    pub(crate) fn reached(&self) -> u64 {
+        self.highest.max(self.floor.saturating_sub(1))
+    }
+
+    /// How far ahead of [`highest`](Self::highest) a sequence may be.
+    #[inline]
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        (self.blocks.len() as u64 - 1) * BLOCK
+    }
+
+    /// Sequences since the first arrival that have left the window without arriving.
+    #[inline]
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Sequences in the window that have not arrived, but may still.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        if self.first == 0 {
+            return 0;
+        }
+        let from = self.first.max(self.low());
+        let arrived: u64 = self.blocks.iter().map(|block| u64::from(block.count_ones())).sum();
+        // `arrived` never exceeds the range: every set bit lies in it.
+        self.highest - from + 1 - arrived
+    }
+
+    /// What will not arrive any more if the window is given up, less what is already booked as lost.
+    pub(crate) fn lost_and_missing_since(&self, booked: u64) -> u64 {
+        self.lost - booked + self.missing()
+    }
+
+    /// Books one sequence, from 1.
+    #[inline]
+    pub fn observe(&mut self, seq: u64) -> Arrival {
+        if seq > self.highest {
+            if self.first == 0 {
+                if seq < self.floor {
+                    return Arrival::Behind;
+                }
+                self.start(seq);
+            } else if seq - self.highest > self.span() {
+                return Arrival::Ahead;
+            } else {
+                self.advance(seq);
+            }
+        } else if seq < self.low() || seq < self.floor {
+            return Arrival::Behind;
+        }
+        let bit = 1 << (seq % BLOCK);
+        let block = self.block_mut(seq / BLOCK);
+        if *block & bit != 0 {
+            return Arrival::Duplicate;
+        }
+        *block |= bit;
+        self.first = self.first.min(seq);
+        Arrival::New
+    }
+
+    /// Makes `seq` the highest sequence known, however far ahead it is, without saying that it arrived.
+    ///
+    /// Does nothing before the first arrival, or when `seq` is not ahead.
+    #[inline]
+    pub fn advance(&mut self, seq: u64) {
+        if self.first == 0 || seq <= self.highest {
+            return;
+        }
+        let (from, to) = (self.highest / BLOCK, seq / BLOCK);
+        if from != to {
+            self.recycle(from, to);
+        }
+        self.highest = seq;
+    }
+
+    fn start(&mut self, seq: u64) {
+        (self.highest, self.first) = (seq, seq);
+    }
+
+    /// Clears the blocks after `from` up to `to`, and counts the zeros of what they overwrite.
+    fn recycle(&mut self, from: u64, to: u64) {
+        let count = self.blocks.len() as u64;
+        for block in from + 1..=to.min(from + count) {
+            let arrived = std::mem::take(self.block_mut(block)).count_ones();
+            if let Some(old) = block.checked_sub(count) {
+                self.lost += self.expected(old) - u64::from(arrived);
+            }
+        }
+        // A leap over more than the whole ring: the blocks in between never had a place.
+        let skipped = (to - from).saturating_sub(count);
+        self.lost += skipped * BLOCK;
+    }
+
+    /// How many sequences of a block have been due since the first arrival.
+    fn expected(&self, block: u64) -> u64 {
+        let start = (block * BLOCK).max(self.first);
+        ((block + 1) * BLOCK).saturating_sub(start)
+    }
+
+    /// The lowest sequence that has a bit.
+    #[inline]
+    fn low(&self) -> u64 {
+        (self.highest / BLOCK).saturating_sub(self.blocks.len() as u64 - 1) * BLOCK
+    }
+
+    #[inline]
+    fn block_mut(&mut self, block: u64) -> &mut u64 {
+        // The ring's length is a power of two, and a usize holds any index into it.
+        let index = usize::try_from(block & (self.blocks.len() as u64 - 1)).unwrap_or(0);
+        &mut self.blocks[index]
+    }
+}
+
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
+#[cfg(test)]
+mod tests;
