@@ -1,0 +1,29 @@
+//! The kernel boundary: many datagrams for one system call, out and in.
+//!
+//! A service with a hundred pods needs a hundred datagrams for one message. The plain way makes a
+//! hundred system calls and, for each, builds an address and a header that are the same as last
+//! time. [`Batch`] builds them once per peer set; a message then costs two stores and, up to 1,024
+//! peers, one `sendmmsg`.
+//!
+//! How it degrades: where the kernel or a sandbox has no `sendmmsg` (`ENOSYS`), a latch turns it off
+//! and the same headers go out by `sendmsg`, one by one. What was found is in [`Capabilities`].
+//!
+//! This is the only crate of the workspace with `unsafe` code. Each block holds one operation, and
+//! its comment argues who owns what the kernel is given, for how long, and who may write to it.
+
+mod batch;
+mod capabilities;
+mod error;
+mod name;
+mod peers;
+mod receive;
+mod socket;
+mod sys;
+
+pub use batch::{Batch, CALL_MAX, Outcome, Progress};
+pub use capabilities::{Buffer, Capabilities};
+pub use error::SendError;
+pub use nix::errno::Errno;
+pub use peers::{Failure, Peers};
+pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
+pub use socket::{egress, forward, ingress};

@@ -1,0 +1,191 @@
+//! What is known of each peer of a batch; written by the data thread, read by any other.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use nix::errno::Errno;
+
+/// Rejected in this many passes in a row, a peer goes into quarantine.
+const STRIKES_MAX: u32 = 3;
+/// The first quarantine; each one that a probe ends in is twice as long as the one before.
+const QUARANTINE_MIN_NS: u64 = 100_000_000;
+/// The longest.
+const QUARANTINE_MAX_NS: u64 = 5_000_000_000;
+const _: () = assert!(QUARANTINE_MIN_NS << 6 > QUARANTINE_MAX_NS);
+
+/// The peers of one batch in their order, each with its failures.
+///
+/// All fields have one writer, the thread that sends, and relaxed order: a reader sees each of them
+/// at some recent moment.
+#[derive(Debug)]
+pub struct Peers {
+    addresses: Box<[SocketAddr]>,
+    states: Box<[State]>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rejected: AtomicU64,
+    /// End of the quarantine on the monotonic clock; 0 = none.
+    release_ns: AtomicU64,
+    errno: AtomicI32,
+    /// The pass of the last rejection, or of the probe after a quarantine.
+    pass: AtomicU32,
+    /// Rejections in consecutive passes.
+    strikes: AtomicU32,
+    /// Quarantines in a row.
+    level: AtomicU32,
+}
+
+/// A peer that the kernel refused to send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Who.
+    pub peer: SocketAddr,
+    /// How often.
+    pub rejected: u64,
+    /// Why, the last time.
+    pub errno: Errno,
+    /// Whether it is left out for now.
+    pub quarantined: bool,
+}
+
+impl Peers {
+    pub(crate) fn new(addresses: Box<[SocketAddr]>) -> Self {
+        let states = addresses.iter().map(|_| State::default()).collect();
+        Self { addresses, states }
+    }
+
+    /// The addresses, in the batch's order.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Every peer that was refused at least once.
+    pub fn failures(&self) -> impl Iterator<Item = Failure> {
+        self.addresses.iter().zip(&self.states).filter_map(|(peer, state)| {
+            let rejected = state.rejected.load(Relaxed);
+            (rejected > 0).then(|| Failure {
+                peer: *peer,
+                rejected,
+                errno: Errno::from_raw(state.errno.load(Relaxed)),
+                quarantined: state.release_ns.load(Relaxed) != 0,
+            })
+        })
+    }
+
+    /// When the quarantine of a peer ends, if it is in one.
+    pub(crate) fn release_ns(&self, peer: usize) -> Option<u64> {
+        Some(self.states[peer].release_ns.load(Relaxed)).filter(|release_ns| *release_ns != 0)
+    }
+
+    /// Ends a quarantine: `pass` is the probe.
+    pub(crate) fn release(&self, peer: usize, pass: u32) {
+        self.states[peer].release_ns.store(0, Relaxed);
+        self.states[peer].pass.store(pass, Relaxed);
+    }
+
+    /// Books a rejection; returns whether it begins a quarantine.
+    #[cold]
+    pub(crate) fn reject(&self, peer: usize, errno: Errno, pass: u32, now_ns: u64) -> bool {
+        let state = &self.states[peer];
+        state.rejected.store(state.rejected.load(Relaxed) + 1, Relaxed);
+        state.errno.store(errno as i32, Relaxed);
+        if errno == Errno::EMSGSIZE {
+            // The message's fault as much as the peer's: a shorter one may pass.
+            return false;
+        }
+        let last = state.pass.swap(pass, Relaxed);
+        let level = state.level.load(Relaxed);
+        let probed = level > 0 && last == pass;
+        let strikes = if last.wrapping_add(1) == pass { state.strikes.load(Relaxed) + 1 } else { 1 };
+        state.strikes.store(strikes, Relaxed);
+        if !probed && strikes < STRIKES_MAX {
+            return false;
+        }
+        let level = if probed { level } else { 0 };
+        let quarantine_ns = (QUARANTINE_MIN_NS << level.min(6)).min(QUARANTINE_MAX_NS);
+        state.level.store(level + 1, Relaxed);
+        state.release_ns.store(now_ns.saturating_add(quarantine_ns).max(1), Relaxed);
+        true
+    }
+
+    /// Takes over what an earlier table knew of the same addresses. Both are sorted.
+    ///
+    /// Passes are counted by batch, so only finished facts carry over; a running quarantine goes on.
+    pub(crate) fn inherit(&self, old: &Self) {
+        let mut at = 0;
+        for (peer, from) in old.addresses.iter().zip(&old.states) {
+            if from.rejected.load(Relaxed) == 0 {
+                continue;
+            }
+            at += self.addresses[at..].partition_point(|address| address < peer);
+            if self.addresses.get(at) == Some(peer) {
+                let to = &self.states[at];
+                to.rejected.store(from.rejected.load(Relaxed), Relaxed);
+                to.errno.store(from.errno.load(Relaxed), Relaxed);
+                to.level.store(from.level.load(Relaxed), Relaxed);
+                to.release_ns.store(from.release_ns.load(Relaxed), Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn peers(range: std::ops::Range<u16>) -> Peers {
+        Peers::new(range.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect())
+    }
+
+    #[test]
+    fn only_a_peer_that_persists_is_quarantined() {
+        let peers = peers(1..2);
+        assert!(!peers.reject(0, Errno::EPERM, 1, 0));
+        assert!(!peers.reject(0, Errno::EPERM, 2, 0));
+        assert!(!peers.reject(0, Errno::EPERM, 4, 0), "pass 3 was fine");
+        assert!(!peers.reject(0, Errno::EPERM, 5, 0));
+        assert!(peers.reject(0, Errno::EPERM, 6, 7));
+        assert_eq!(peers.release_ns(0), Some(7 + 100 * MS));
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_quarantine_up_to_its_bound() {
+        let peers = peers(1..2);
+        for pass in 1..=3 {
+            peers.reject(0, Errno::EPERM, pass, 0);
+        }
+        for (pass, ms) in (10..).zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
+            peers.release(0, pass);
+            assert!(peers.reject(0, Errno::EPERM, pass, 0));
+            assert_eq!(peers.release_ns(0), Some(ms * MS));
+        }
+        peers.release(0, 100);
+        assert!(!peers.reject(0, Errno::EPERM, 110, 0), "the probe was fine");
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_does_not_quarantine() {
+        let peers = peers(1..2);
+        assert!((1..10).all(|pass| !peers.reject(0, Errno::EMSGSIZE, pass, 0)));
+        assert_eq!(peers.failures().next().map(|failure| failure.rejected), Some(9));
+    }
+
+    #[test]
+    fn a_new_table_inherits_what_it_shares_with_the_old_one() {
+        let (old, new) = (peers(1..6), peers(3..9));
+        for peer in [1, 4] {
+            for pass in 1..=3 {
+                old.reject(peer, Errno::ENETUNREACH, pass, 0);
+            }
+        }
+        new.inherit(&old);
+        let failures: Vec<_> = new.failures().collect();
+        assert_eq!(failures.len(), 1);
+        assert_eq!((failures[0].peer.port(), failures[0].rejected, failures[0].quarantined), (5, 3, true));
+    }
+}

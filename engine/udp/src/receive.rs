@@ -1,0 +1,143 @@
+//! Many datagrams in one system call, into buffers that the caller keeps.
+
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use libc::{cmsghdr, iovec, mmsghdr};
+use nix::errno::Errno;
+
+use crate::name::{NAME_LEN, Name};
+use crate::sys;
+
+/// The most datagrams that one [`ReceiveBatch::receive`] brings.
+pub const BATCH_MAX: usize = 64;
+
+/// Room for one `SO_RXQ_OVFL` message: `CMSG_SPACE(4)` on 64-bit machines.
+const CONTROL_LEN: usize = 24;
+
+/// Prepared headers for `recvmmsg`.
+pub struct ReceiveBatch {
+    headers: Box<[mmsghdr]>,
+    names: Box<[Name]>,
+    iovecs: Box<[iovec]>,
+    controls: Box<[Control]>,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_LEN]);
+
+// SAFETY: the pointers in the headers are set anew by every `receive` and are used only within it, so
+// nothing ties the value to a thread.
+unsafe impl Send for ReceiveBatch {}
+
+/// What the kernel says of one received datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// From where; `None` on a Unix socket.
+    pub from: Option<SocketAddr>,
+    /// The datagram was longer than the buffer; the rest is gone.
+    pub truncated: bool,
+    /// Datagrams that the socket has dropped since it was opened because its buffer was full; wraps.
+    pub dropped: Option<u32>,
+}
+
+impl Default for ReceiveBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReceiveBatch {
+    /// Headers for [`BATCH_MAX`] datagrams.
+    #[must_use]
+    pub fn new() -> Self {
+        // SAFETY: all zeros is a valid `mmsghdr`: integers and null pointers.
+        let header: mmsghdr = unsafe { std::mem::zeroed() };
+        Self {
+            headers: vec![header; BATCH_MAX].into(),
+            names: vec![Name::EMPTY; BATCH_MAX].into(),
+            iovecs: vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH_MAX].into(),
+            controls: vec![Control([0; CONTROL_LEN]); BATCH_MAX].into(),
+        }
+    }
+
+    /// Receives what is there, one datagram to a buffer, each from byte `offset` of it on.
+    ///
+    /// Never waits. Returns how many came; [`meta`](Self::meta) tells of each.
+    ///
+    /// # Errors
+    /// `EAGAIN` when nothing is there; what `recvmmsg(2)` fails with otherwise.
+    ///
+    /// # Panics
+    /// If a buffer is shorter than `offset`.
+    #[inline]
+    pub fn receive<B: AsMut<[u8]>>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        buffers: &mut [B],
+        offset: usize,
+    ) -> Result<usize, Errno> {
+        let count = buffers.len().min(BATCH_MAX);
+        for (at, buffer) in buffers.iter_mut().take(count).enumerate() {
+            let room = &mut buffer.as_mut()[offset..];
+            self.iovecs[at] = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+            let header = &mut self.headers[at].msg_hdr;
+            header.msg_name = (&raw mut self.names[at]).cast();
+            header.msg_namelen = NAME_LEN;
+            header.msg_iov = &raw mut self.iovecs[at];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut self.controls[at]).cast();
+            header.msg_controllen = CONTROL_LEN as _;
+            header.msg_flags = 0;
+        }
+        loop {
+            // SAFETY: the first `count` headers are initialised. Their names, vectors and controls are
+            // elements of our own slices, which are not touched otherwise during the call; the vectors
+            // point into `buffers`, which is borrowed exclusively until we return.
+            match unsafe { sys::recvmmsg(socket, self.headers.as_mut_ptr(), count) } {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What came with the datagram in buffer `at` of the last [`receive`](Self::receive).
+    ///
+    /// # Panics
+    /// If `at` is not below [`BATCH_MAX`].
+    #[inline]
+    #[must_use]
+    pub fn meta(&self, at: usize) -> Meta {
+        let header = &self.headers[at];
+        Meta {
+            len: header.msg_len as usize,
+            from: self.names[at].address(header.msg_hdr.msg_namelen),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            dropped: self.dropped(at),
+        }
+    }
+
+    /// The count of an `SO_RXQ_OVFL` message, the only control message that is asked for.
+    #[inline]
+    fn dropped(&self, at: usize) -> Option<u32> {
+        const HEADER: usize = size_of::<cmsghdr>();
+        const _: () = assert!(HEADER + size_of::<u32>() <= CONTROL_LEN);
+        #[allow(clippy::unnecessary_cast, reason = "the type differs between libraries")]
+        if (self.headers[at].msg_hdr.msg_controllen as usize) < HEADER + size_of::<u32>() {
+            return None;
+        }
+        // The layout of `cmsghdr`: length, then level and type (`include/linux/socket.h`).
+        let control = &self.controls[at].0;
+        let int = |from: usize| Some(i32::from_ne_bytes(*control.get(from..)?.first_chunk()?));
+        let level = int(std::mem::offset_of!(cmsghdr, cmsg_level))?;
+        let kind = int(std::mem::offset_of!(cmsghdr, cmsg_type))?;
+        let is_it = level == libc::SOL_SOCKET && kind == libc::SO_RXQ_OVFL;
+        is_it.then(|| int(HEADER).map(i32::cast_unsigned)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests;

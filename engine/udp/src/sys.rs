@@ -1,0 +1,66 @@
+//! The three system calls, made directly: musl's `sendmmsg` is a loop of `sendmsg` under that name.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libc::{c_int, c_long, mmsghdr};
+use nix::errno::Errno;
+
+/// Never wait in a send or a receive: waiting is the event loop's, and only its.
+///
+/// `MSG_NOSIGNAL` as well: a local stream peer that went away is an error, not a signal.
+const FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// `sendmmsg(2)`: sends `count` datagrams, and returns how many went out before the first failure.
+///
+/// An error is returned only if the first one failed; the error of a later one is lost.
+///
+/// # Safety
+/// `headers` points at `count` initialised headers; every pointer in them is null or valid for the
+/// length beside it; and nothing else reads or writes the headers during the call.
+pub(crate) unsafe fn sendmmsg(
+    fd: BorrowedFd<'_>,
+    headers: *mut mmsghdr,
+    count: usize,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller vouches for `headers`. The kernel keeps no pointer past the call, reads what
+    // the headers point at, and writes only `msg_len`. The descriptor is open as long as it is borrowed.
+    let sent = unsafe { libc::syscall(libc::SYS_sendmmsg, fd.as_raw_fd(), headers, count, FLAGS) };
+    result(sent)
+}
+
+/// `sendmsg(2)`: sends the one datagram of this header.
+///
+/// # Safety
+/// As for [`sendmmsg`], with a count of one.
+pub(crate) unsafe fn sendmsg(fd: BorrowedFd<'_>, header: *mut mmsghdr) -> Result<usize, Errno> {
+    // `msg_hdr` is the first field, so the pointers are the same.
+    const _: () = assert!(std::mem::offset_of!(mmsghdr, msg_hdr) == 0);
+    // SAFETY: the caller vouches for `header`. The kernel keeps no pointer past the call and only
+    // reads. The descriptor is open as long as it is borrowed.
+    let sent = unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), header, FLAGS) };
+    result(sent).map(|_bytes| 1)
+}
+
+/// `recvmmsg(2)` without a time-out: receives what is there, at most `count` datagrams.
+///
+/// # Safety
+/// As for [`sendmmsg`]; moreover what the headers point at is writable for its length, and nothing
+/// else reads or writes it during the call.
+pub(crate) unsafe fn recvmmsg(
+    fd: BorrowedFd<'_>,
+    headers: *mut mmsghdr,
+    count: usize,
+) -> Result<usize, Errno> {
+    let no_timeout = std::ptr::null_mut::<libc::timespec>();
+    // SAFETY: the caller vouches for `headers` and for what they point at. The kernel keeps no
+    // pointer past the call. The descriptor is open as long as it is borrowed.
+    let received = unsafe {
+        libc::syscall(libc::SYS_recvmmsg, fd.as_raw_fd(), headers, count, libc::MSG_DONTWAIT, no_timeout)
+    };
+    result(received)
+}
+
+#[inline]
+fn result(returned: c_long) -> Result<usize, Errno> {
+    usize::try_from(returned).map_err(|_| Errno::last())
+}
