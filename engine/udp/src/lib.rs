@@ -26,4 +26,4 @@ pub use error::SendError;
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
-pub use socket::{egress, forward, ingress};
+pub use socket::{egress, ingress, ingress_unix};

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use nix::sys::socket::{setsockopt, sockopt::RxqOvfl};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Buffer;
 
@@ -47,14 +47,17 @@ pub fn ingress(bind: SocketAddr, receive_buffer: usize) -> io::Result<(UdpSocket
     Ok((socket.into(), granted))
 }
 
-/// A Unix datagram socket that receives at `path`.
+/// A Unix datagram socket that receives at `path`, and its receive buffer.
 ///
 /// # Errors
 /// What the kernel fails with, e.g. when the path exists.
-pub fn forward(path: &Path) -> io::Result<UnixDatagram> {
+pub fn ingress_unix(path: &Path, receive_buffer: usize) -> io::Result<(UnixDatagram, Buffer)> {
     let socket = UnixDatagram::bind(path)?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    let options = SockRef::from(&socket);
+    options.set_recv_buffer_size(receive_buffer)?;
+    let granted = Buffer { asked: receive_buffer, granted: options.recv_buffer_size()? };
+    Ok((socket, granted))
 }
 
 fn udp(bind: SocketAddr) -> io::Result<Socket> {

@@ -1,0 +1,149 @@
+//! What can go wrong, each with what would be right.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use headcast_peers::{Outcome, SourceError, TargetError};
+
+/// Why a publisher or a subscriber could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is out of its range: which one, and what would be right.
+    Setting(String),
+    /// What to send to was not understood.
+    Target(TargetError),
+    /// The source of the peers cannot be watched.
+    Source(SourceError),
+    /// A socket could not be opened or bound.
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A Unix socket could not be bound.
+    BindPath {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The operating system refused something else: what, and why.
+    Os(&'static str, io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(what) => f.write_str(what),
+            Self::Target(error) => error.fmt(f),
+            Self::Source(error) => error.fmt(f),
+            Self::Bind { address, error } => write!(f, "cannot listen on {address}: {}", reason(error)),
+            Self::BindPath { path, error } => {
+                write!(f, "cannot listen on {}: {}", path.display(), reason(error))
+            }
+            Self::Os(what, error) => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+/// What the kernel said, in words that help.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has it; choose another or stop that one".into(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, paths a writable directory".into()
+        }
+        io::ErrorKind::NotFound => "the directory does not exist".into(),
+        _ => error.to_string(),
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Setting(_) => None,
+            Self::Target(error) => Some(error),
+            Self::Source(error) => Some(error),
+            Self::Bind { error, .. } | Self::BindPath { error, .. } | Self::Os(_, error) => Some(error),
+        }
+    }
+}
+
+impl From<TargetError> for BuildError {
+    fn from(error: TargetError) -> Self {
+        Self::Target(error)
+    }
+}
+
+/// Why a message was not accepted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Longer than a message may be.
+    TooLong {
+        /// Bytes of the message.
+        len: usize,
+        /// The most there may be.
+        max: usize,
+    },
+    /// The backlog is full, and the policy is to drop what comes last.
+    Full,
+    /// The publisher has closed.
+    Closed,
+    /// The socket is of no use any more.
+    Socket(io::Error),
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { len, max } => write!(
+                f,
+                "a message of {len} bytes is too long: at most {max} fit into a datagram; send less, or allow larger datagrams"
+            ),
+            Self::Full => f.write_str("the backlog is full and the message was dropped"),
+            Self::Closed => f.write_str("the publisher has closed"),
+            Self::Socket(error) => write!(f, "cannot send: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+impl From<io::Error> for PublishError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+/// Why there are no peers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// What the source said last: its text is a sentence.
+    NoPeers(Outcome),
+    /// The source has not said anything yet.
+    NoAnswer,
+    /// The event loop failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPeers(outcome @ (Outcome::NoSuchName { .. } | Outcome::Empty { .. })) => {
+                write!(f, "{outcome}; check the name, or wait until a pod of it is ready")
+            }
+            Self::NoPeers(outcome) => outcome.fmt(f),
+            Self::NoAnswer => f.write_str("nothing has told who the peers are yet"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}

@@ -1,0 +1,79 @@
+//! A message to every pod of a Kubernetes service.
+//!
+//! A [`Publisher`] asks DNS for the pods behind a headless service, keeps that set fresh on a thread
+//! of its own, and sends every message to all of them by unicast UDP: one prepared batch, one system
+//! call for up to 1,024 peers. Messages are numbered and sent more than once; a [`Subscriber`] hands
+//! each one on once.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut publisher =
+//!     headcast::Publisher::builder().to("headless-udp.demo.svc.cluster.local:12000")?.build()?;
+//! publisher.wait_for_peers(std::time::Duration::from_secs(5))?;
+//! publisher.publish(b"hello")?;
+//! publisher.close(std::time::Duration::from_secs(1))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut subscriber = headcast::Subscriber::builder().listen("0.0.0.0:12000".parse()?).build()?;
+//! loop {
+//!     let message = subscriber.recv()?;
+//!     println!("{} bytes from {:?}", message.payload.len(), message.source);
+//! }
+//! # }
+//! ```
+//!
+//! Who owns a loop of his own calls [`Publisher::turn`] in it; who doesn't calls [`Publisher::run`].
+//! Other threads publish through a [`Handle`]. Nothing on the data thread allocates, locks or logs
+//! once the publisher is built; everything that happens is counted, and a [`Monitor`] reads the
+//! counts from any thread.
+
+mod affinity;
+mod clock;
+mod control;
+pub mod counters;
+mod egress;
+mod error;
+mod identity;
+mod ingress;
+mod publisher;
+mod queue;
+mod ring;
+mod subscriber;
+mod timer;
+
+pub use control::{Monitor, Status};
+pub use counters::{PublisherCounters, SubscriberCounters};
+pub use error::{BuildError, PublishError, WaitError};
+pub use headcast_peers as peers;
+pub use headcast_proto::{Refusal, Session};
+pub use headcast_udp::{Capabilities, Failure};
+pub use identity::host_publisher_id;
+pub use ingress::Listen;
+pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Publisher};
+pub use queue::Handle;
+pub use subscriber::{Builder as SubscriberBuilder, Message, Origin, Subscriber};
+
+/// Limits and defaults, with their units.
+pub mod limits {
+    /// The default size of a datagram in bytes, header included: an Ethernet frame of 1,500 bytes less
+    /// the headers of IPv6 and UDP and of a tunnel.
+    pub const DATAGRAM_DEFAULT: usize = 1392;
+    /// The largest datagram in bytes: what UDP over IPv4 can carry.
+    pub const DATAGRAM_MAX: usize = headcast_proto::header::DATAGRAM_MAX;
+    /// Bytes of the header in front of every framed payload.
+    pub const HEADER_LEN: usize = headcast_proto::HEADER_LEN;
+    /// How many sent datagrams the ring keeps by default.
+    pub const RING_DEFAULT: usize = 8192;
+    /// The most datagrams that the ring keeps.
+    pub const RING_MAX: usize = 1_048_576;
+    /// The most copies of a message.
+    pub const COPIES_MAX: usize = headcast_proto::schedule::COPIES_MAX;
+    /// The most peers.
+    pub const PEERS_MAX: usize = 100_000;
+    /// The port that the article's programs use, for peers that name none.
+    pub const PORT_DEFAULT: u16 = 12000;
+}

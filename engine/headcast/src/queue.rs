@@ -1,0 +1,189 @@
+//! How other threads publish: a bounded queue of buffers, and a bell that is rung only when the data
+//! thread sleeps.
+//!
+//! ```text
+//!   free  -> publish() fills a buffer ->  full  -> data thread puts it into the ring
+//!     ^                                                        |
+//!     +--------- and gives back the buffer that was there -----+
+//! ```
+//!
+//! All buffers are made at start, and as many as the queue is long: neither end ever allocates. The
+//! payload is copied once, by the thread that publishes; into the ring it goes by its pointer.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+use headcast_proto::HEADER_LEN;
+
+use crate::error::PublishError;
+use crate::publisher::Backlog;
+use crate::ring::{Slot, new_slot};
+
+/// How long a blocked publisher sleeps between two looks at the queue.
+const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
+
+/// Publishes from any thread. Clones share the queue.
+#[derive(Clone)]
+pub struct Handle(Arc<Queue>);
+
+/// Shared by the handles and the data thread.
+pub(crate) struct Queue {
+    free: ArrayQueue<Slot>,
+    full: ArrayQueue<(Slot, usize)>,
+    payload_max: usize,
+    backlog: Backlog,
+    waker: mio::Waker,
+    /// The data thread is about to wait, or waits.
+    sleeping: AtomicBool,
+    closed: AtomicBool,
+    /// Threads inside `publish`.
+    publishing: AtomicUsize,
+    dropped_newest: AtomicU64,
+    dropped_oldest: AtomicU64,
+}
+
+impl Queue {
+    pub(crate) fn new(len: usize, payload_max: usize, backlog: Backlog, waker: mio::Waker) -> Arc<Self> {
+        let free = ArrayQueue::new(len);
+        while free.push(new_slot(payload_max)).is_ok() {}
+        Arc::new(Self {
+            free,
+            full: ArrayQueue::new(len),
+            payload_max,
+            backlog,
+            waker,
+            sleeping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            publishing: AtomicUsize::new(0),
+            dropped_newest: AtomicU64::new(0),
+            dropped_oldest: AtomicU64::new(0),
+        })
+    }
+
+    /// The oldest message that waits, and its length.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<(Slot, usize)> {
+        self.full.pop()
+    }
+
+    /// Gives a buffer back.
+    #[inline]
+    pub(crate) fn recycle(&self, slot: Slot) {
+        // There are as many buffers as places, so it fits; a push that failed would free it here.
+        let fits = self.free.push(slot);
+        debug_assert!(fits.is_ok());
+    }
+
+    /// Says that the data thread is about to wait; returns whether it may: nothing has come meanwhile.
+    #[inline]
+    pub(crate) fn may_sleep(&self) -> bool {
+        // Ordered against `publish`: it pushes, then looks at the flag; we set it, then look at the
+        // queue. In any order of the four, one of the two sees the other.
+        self.sleeping.store(true, SeqCst);
+        self.full.is_empty()
+    }
+
+    /// Says that the data thread is awake.
+    #[inline]
+    pub(crate) fn awake(&self) {
+        self.sleeping.store(false, Relaxed);
+    }
+
+    /// Refuses whatever comes from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+
+    /// Whether nothing waits and nobody is about to add anything.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.publishing.load(SeqCst) == 0 && self.full.is_empty()
+    }
+
+    /// Messages dropped by handles: the newest, the oldest.
+    pub(crate) fn dropped(&self) -> (u64, u64) {
+        (self.dropped_newest.load(Relaxed), self.dropped_oldest.load(Relaxed))
+    }
+
+    /// Wakes the data thread for another reason than a message.
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
+    fn publish(&self, payload: &[u8]) -> Result<(), PublishError> {
+        if payload.len() > self.payload_max {
+            return Err(PublishError::TooLong { len: payload.len(), max: self.payload_max });
+        }
+        let mut slot = self.buffer()?;
+        slot[HEADER_LEN..HEADER_LEN + payload.len()].copy_from_slice(payload);
+        // As many places as buffers: a push fails only while a pop beside it is under way.
+        let mut message = (slot, payload.len());
+        while let Err(back) = self.full.push(message) {
+            message = back;
+            std::hint::spin_loop();
+        }
+        if self.sleeping.load(SeqCst) && self.sleeping.swap(false, SeqCst) {
+            self.waker.wake()?;
+        }
+        Ok(())
+    }
+
+    /// A buffer to fill, by the policy when none is free.
+    fn buffer(&self) -> Result<Slot, PublishError> {
+        loop {
+            if self.closed.load(SeqCst) {
+                return Err(PublishError::Closed);
+            }
+            if let Some(slot) = self.free.pop() {
+                return Ok(slot);
+            }
+            match self.backlog {
+                Backlog::Block => std::thread::sleep(BLOCKED_SLEEP),
+                Backlog::DropNewest => {
+                    self.dropped_newest.fetch_add(1, Relaxed);
+                    return Err(PublishError::Full);
+                }
+                Backlog::DropOldest => {
+                    if let Some((slot, _)) = self.full.pop() {
+                        self.dropped_oldest.fetch_add(1, Relaxed);
+                        return Ok(slot);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(queue: &Arc<Queue>) -> Self {
+        Self(Arc::clone(queue))
+    }
+
+    /// Hands a message to the data thread. It has been accepted when this returns `Ok`: it goes out
+    /// even if the publisher is closed right after.
+    ///
+    /// # Errors
+    /// [`PublishError::TooLong`]; [`PublishError::Full`] when the queue is full and the policy is to
+    /// drop what comes last (to block, it waits here); [`PublishError::Closed`].
+    pub fn publish(&self, payload: &[u8]) -> Result<(), PublishError> {
+        self.0.publishing.fetch_add(1, SeqCst);
+        let result = self.0.publish(payload);
+        self.0.publishing.fetch_sub(1, SeqCst);
+        result
+    }
+
+    /// Asks [`Publisher::run`](crate::Publisher::run) to return.
+    pub fn stop(&self) {
+        self.0.close();
+        // The eventfd behind it exists as long as the queue: it cannot fail in a way that matters.
+        let _ = self.0.wake();
+    }
+
+    /// Whether the publisher has closed or was asked to stop.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(SeqCst)
+    }
+}
