@@ -241,19 +241,26 @@ impl Monitor {
     /// Who the peers are, as of the last answer.
     #[must_use]
     pub fn status(&self) -> Status {
+        let failures = self.failures();
         let latest = self.shared.latest();
         let tables = || latest.peers.iter().flatten();
         let confirmed_ns = self.shared.confirmed_ns.load(Relaxed);
         let age_ns = self.clock.mono_ns().saturating_sub(confirmed_ns);
         Status {
             peers: tables().flat_map(|peers| peers.addresses()).copied().collect(),
-            failures: tables().flat_map(|peers| peers.failures()).collect(),
+            failures,
             age: (confirmed_ns > 0).then(|| Duration::from_nanos(age_ns)),
             ttl: latest.ttl,
             lookups: (self.shared.lookups.load(Relaxed), self.shared.lookups_failed.load(Relaxed)),
             outcome: latest.outcome.clone(),
             over_limit: latest.over_limit,
         }
+    }
+
+    /// The peers that the kernel refused to send to.
+    #[must_use]
+    pub fn failures(&self) -> Vec<Failure> {
+        self.shared.latest().peers.iter().flatten().flat_map(|peers| peers.failures()).collect()
     }
 
     /// The moment of the last confirmation, on the clock of [`Instant`].

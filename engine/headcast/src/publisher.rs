@@ -96,7 +96,6 @@ struct Pass {
 
 impl Publisher {
     /// Starts from the defaults.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

@@ -1,0 +1,79 @@
+use clap::Command;
+
+use super::*;
+
+fn parse_from(line: &str) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(line.split(' '))?;
+    Cli::from_arg_matches(&matches)
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_option_has_its_place_in_the_environment_and_a_help_text() {
+    fn check(command: &Command) -> usize {
+        let mut options = 0;
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{} {arg} has no help", command.get_name());
+            match arg.get_long() {
+                Some("help" | "version") | None => {}
+                Some(long) => {
+                    assert_eq!(arg.get_env(), Some(variable(long).as_ref()), "{} {arg}", command.get_name());
+                    options += 1;
+                }
+            }
+        }
+        options + command.get_subcommands().map(check).sum::<usize>()
+    }
+    let mut command = command();
+    command.build();
+    assert!(check(&command) > 40);
+    assert_eq!(variable("dns-server"), "HEADCAST_DNS_SERVER");
+}
+
+#[test]
+fn exactly_one_source_of_peers_is_needed() {
+    assert!(parse_from("headcast publish --to a:1 --message x").is_ok());
+    assert!(parse_from("headcast publish --message x").is_err());
+    assert!(parse_from("headcast publish --to a:1 --peers 127.0.0.1 --message x").is_err());
+    assert!(parse_from("headcast relay --listen udp://127.0.0.1:1").is_err());
+}
+
+#[test]
+fn wrong_values_are_told_what_would_be_right() {
+    for (line, hint) in [
+        ("headcast publish --peers 0.0.0.0 --message x", "0.0.0.0"),
+        ("headcast publish --peers 1.2.3.4:99999 --message x", "65535"),
+        ("headcast publish --to a:1 --message x --spacing 5", "2ms"),
+        ("headcast publish --to a:1 --message x --rate 0", "0.001"),
+        ("headcast publish --to a:1 --repeat 3", "--message"),
+        ("headcast relay --to a:1 --listen /run/x.sock", "unix:///"),
+        ("headcast relay --to a:1 --listen udp://127.0.0.1", "udp://127.0.0.1:9000"),
+        ("headcast subscribe --listen 12000", "0.0.0.0:12000"),
+        ("headcast subscribe --streams 1,x", "65535"),
+        ("headcast subscribe --count 0", "1.."),
+        ("headcast demo --loss 101", "0 to 100"),
+    ] {
+        let error = parse_from(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(hint), "{line}: {error}");
+    }
+}
+
+#[test]
+fn lists_are_read() {
+    let Command2::Publish(publish) =
+        parse_from("headcast publish --peers 10.0.0.1,[::1]:5 --message x").expect("valid").command
+    else {
+        panic!("publish was asked for")
+    };
+    let peers: Vec<String> = publish.target.peers.expect("peers").iter().map(ToString::to_string).collect();
+    assert_eq!(peers, ["10.0.0.1:12000", "[::1]:5"]);
+    assert_eq!(common::streams("all"), Ok(common::Streams(vec![])));
+    assert_eq!(common::streams("0, 7"), Ok(common::Streams(vec![0, 7])));
+}
+
+use super::Command as Command2;

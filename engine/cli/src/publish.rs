@@ -1,0 +1,183 @@
+//! `headcast publish`: the messages of a person, a file or a pipe, to every pod.
+
+use std::io::{BufRead as _, Write as _};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use headcast::peers::Stop;
+use headcast::{Handle, PublishError, Publisher};
+
+use crate::args::Publish;
+use crate::failure::Failure;
+use crate::{report, signals, target};
+
+pub(crate) fn run(args: &Publish) -> Result<(), Failure> {
+    let producer = Producer::new(args)?;
+    let builder = target::publisher(&args.target, &args.sending)?;
+    let memory = builder.memory();
+    let mut publisher = builder.build()?;
+    producer.check(&publisher)?;
+    tracing::info!(capabilities = %publisher.capabilities(), memory, publisher = publisher.id(), "ready");
+    publisher.wait_for_peers(args.wait).map_err(Failure::new)?;
+
+    let started = report::now();
+    let stop = Stop::new();
+    let handle = publisher.handle();
+    let at_signal = (handle.clone(), stop.clone());
+    signals::on_stop(move || {
+        at_signal.1.stop();
+        at_signal.0.stop();
+    })
+    .map_err(Failure::about("cannot handle signals"))?;
+    report::watch_failures(publisher.monitor(), stop.clone())
+        .map_err(Failure::about("cannot start a thread"))?;
+
+    let (done, outcome) = channel();
+    std::thread::Builder::new()
+        .name("headcast-messages".into())
+        .spawn(move || producer.run(&handle, &stop, &done))
+        .map_err(Failure::about("cannot start a thread"))?;
+    publisher.run().map_err(Failure::about("cannot send"))?;
+    let unsent = publisher.close(args.sending.drain).map_err(Failure::about("cannot send"))?;
+
+    finish(args, &publisher, started.elapsed(), unsent)?;
+    // Nothing there: a signal came first, and the thread may wait for standard input for ever.
+    outcome.try_recv().unwrap_or(Ok(()))
+}
+
+fn finish(args: &Publish, publisher: &Publisher, elapsed: Duration, unsent: usize) -> Result<(), Failure> {
+    let totals = report::totals(publisher, elapsed, unsent);
+    if args.json {
+        writeln!(std::io::stdout(), "{totals}").map_err(Failure::about("standard output"))?;
+    }
+    let counters = publisher.counters();
+    let sent = counters.sent_first.get();
+    tracing::info!(
+        messages = counters.messages.get(),
+        peers = publisher.peers(),
+        datagrams = sent + counters.sent_later.get(),
+        "done"
+    );
+    if unsent > 0 {
+        let drain = humantime::format_duration(args.sending.drain);
+        return Err(Failure::new(format!("{unsent} messages were not sent {drain} after the end (--drain)")));
+    }
+    if sent == 0 && counters.messages.get() > 0 {
+        let failures = publisher.monitor().failures();
+        let why = failures.first().map_or_else(
+            || "there was no peer".to_owned(),
+            |failure| format!("{}: {}", failure.peer, failure.errno.desc()),
+        );
+        return Err(Failure::new(format!("no message could be sent to anybody; {why}")));
+    }
+    Ok(())
+}
+
+/// Where the messages come from, and how fast.
+struct Producer {
+    content: Content,
+    interval: Option<Duration>,
+}
+
+enum Content {
+    /// One message, this many times; 0 is without end.
+    Again(Vec<u8>, u64),
+    Lines,
+}
+
+impl Producer {
+    fn new(args: &Publish) -> Result<Self, Failure> {
+        let content = match (&args.message, &args.file) {
+            (Some(text), _) => Content::Again(text.clone().into_bytes(), args.repeat),
+            (None, Some(file)) => {
+                let bytes = std::fs::read(file).map_err(Failure::about(file.display()))?;
+                Content::Again(bytes, args.repeat)
+            }
+            (None, None) => Content::Lines,
+        };
+        Ok(Self { content, interval: args.rate.map(|rate| Duration::from_secs_f64(1.0 / rate)) })
+    }
+
+    /// Refuses a message that is too long before anything is sent.
+    fn check(&self, publisher: &Publisher) -> Result<(), Failure> {
+        match &self.content {
+            Content::Again(bytes, _) if bytes.len() > publisher.payload_max() => {
+                let error = PublishError::TooLong { len: bytes.len(), max: publisher.payload_max() };
+                Err(Failure::new(format!("{error} (--datagram-max)")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn run(self, handle: &Handle, stop: &Stop, done: &Sender<Result<(), Failure>>) {
+        let result = self.produce(handle, stop);
+        // The other end is gone only if the program is ending.
+        let _ = done.send(result);
+        stop.stop();
+        handle.stop();
+    }
+
+    fn produce(self, handle: &Handle, stop: &Stop) -> Result<(), Failure> {
+        let mut pace = Pace { next: report::now(), interval: self.interval };
+        match self.content {
+            Content::Again(bytes, times) => {
+                let mut sent = 0;
+                while (times == 0 || sent < times) && pace.wait(stop) {
+                    if !hand_over(handle, &bytes).map_err(Failure::new)? {
+                        break;
+                    }
+                    sent += 1;
+                }
+                Ok(())
+            }
+            Content::Lines => {
+                let mut input = std::io::stdin().lock();
+                let mut line = Vec::new();
+                for number in 1u64.. {
+                    line.clear();
+                    let read =
+                        input.read_until(b'\n', &mut line).map_err(Failure::about("standard input"))?;
+                    if read == 0 || !pace.wait(stop) {
+                        break;
+                    }
+                    if line.last() == Some(&b'\n') {
+                        line.pop();
+                    }
+                    let went_on = hand_over(handle, &line).map_err(|error| {
+                        Failure::new(format!("standard input, line {number}: {error} (--datagram-max)"))
+                    })?;
+                    if !went_on {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Hands one message over; returns whether to go on.
+fn hand_over(handle: &Handle, message: &[u8]) -> Result<bool, PublishError> {
+    match handle.publish(message) {
+        // What the policy drops is counted, and no reason to stop.
+        Ok(()) | Err(PublishError::Full) => Ok(true),
+        Err(PublishError::Closed) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// An absolute schedule: being late once does not make everything after it late.
+struct Pace {
+    next: Instant,
+    interval: Option<Duration>,
+}
+
+impl Pace {
+    /// Waits until the next message is due; returns false if stopped meanwhile.
+    fn wait(&mut self, stop: &Stop) -> bool {
+        let Some(interval) = self.interval else { return !stop.is_stopped() };
+        let wait = self.next.saturating_duration_since(report::now());
+        self.next += interval;
+        if wait.is_zero() { !stop.is_stopped() } else { !stop.wait(wait) }
+    }
+}

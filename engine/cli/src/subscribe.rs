@@ -1,0 +1,187 @@
+//! `headcast subscribe`: receives, and prints or hands on each message once.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use headcast::{Message, Subscriber};
+use mio::{Events, Interest, Poll, Token, Waker};
+use serde_json::{Value, json};
+
+use crate::args::{Output, Subscribe};
+use crate::failure::Failure;
+use crate::forward::Forward;
+use crate::{report, signals};
+
+const SOCKET: Token = Token(0);
+const STOP: Token = Token(1);
+
+pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
+    let mut subscriber = Subscriber::builder()
+        .listen(args.listen)
+        .raw(args.raw)
+        .streams(args.streams.0.iter().copied())
+        .publishers(args.publishers)
+        .window(args.window)
+        .receive_buffer(args.receive_buffer)
+        .build()?;
+    let mut sink = Sink::open(args)?;
+    let poll = Poll::new().map_err(Failure::about("cannot start the event loop"))?;
+    let watch = |result: io::Result<()>| result.map_err(Failure::about("cannot watch the socket"));
+    watch(poll.registry().register(&mut subscriber, SOCKET, Interest::READABLE))?;
+    let waker = Waker::new(poll.registry(), STOP).map_err(Failure::about("cannot start the event loop"))?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    let at_signal = Arc::clone(&stopping);
+    signals::on_stop(move || {
+        at_signal.store(true, SeqCst);
+        // The poll is there as long as the program.
+        let _ = waker.wake();
+    })
+    .map_err(Failure::about("cannot handle signals"))?;
+    tracing::info!(
+        listen = subscriber.local_addr().ok().map(tracing::field::display),
+        capabilities = %subscriber.capabilities(),
+        "ready"
+    );
+
+    let mut receiving = Receiving {
+        left: args.count,
+        deadline: args.timeout.map(|timeout| report::now() + timeout),
+        linger: args.linger,
+        stopping,
+        lingering: false,
+    };
+    let result = receiving.run(poll, &mut subscriber, &mut sink);
+    let totals = totals(&subscriber, &sink);
+    tracing::info!(%totals, "done");
+    match result.and_then(|()| sink.finish(&totals)) {
+        // Whoever read our output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(format!("cannot go on: {error}"))),
+        Ok(()) => receiving.verdict(args),
+    }
+}
+
+/// When to end.
+struct Receiving {
+    left: Option<u64>,
+    deadline: Option<Instant>,
+    linger: Duration,
+    stopping: Arc<AtomicBool>,
+    lingering: bool,
+}
+
+impl Receiving {
+    fn run(&mut self, mut poll: Poll, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
+        let mut events = Events::with_capacity(4);
+        loop {
+            while self.left != Some(0) {
+                let Some(message) = subscriber.try_recv()? else { break };
+                sink.take(&message)?;
+                self.left = self.left.map(|left| left - 1);
+            }
+            sink.flush()?;
+            if self.stopping.load(SeqCst) && !self.lingering {
+                self.lingering = true;
+                self.deadline = Some(report::now() + self.linger);
+            }
+            let now = report::now();
+            if self.left == Some(0) || self.deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(());
+            }
+            match poll.poll(&mut events, self.deadline.map(|deadline| deadline - now)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => result?,
+            }
+        }
+    }
+
+    fn verdict(&self, args: &Subscribe) -> Result<(), Failure> {
+        match (self.left, args.count, args.timeout) {
+            (Some(left @ 1..), Some(count), Some(timeout)) if !self.lingering => Err(Failure::new(format!(
+                "{} of {count} messages came within {}",
+                count - left,
+                humantime::format_duration(timeout)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where messages go.
+enum Sink {
+    Print(Output, BufWriter<StdoutLock<'static>>),
+    Forward(Forward),
+}
+
+impl Sink {
+    fn open(args: &Subscribe) -> Result<Self, Failure> {
+        Ok(match &args.forward {
+            Some(to) => Self::Forward(Forward::open(to)?),
+            None => Self::Print(args.output, BufWriter::with_capacity(1 << 16, io::stdout().lock())),
+        })
+    }
+
+    fn take(&mut self, message: &Message<'_>) -> io::Result<()> {
+        match self {
+            Self::Print(Output::Text, out) => {
+                out.write_all(message.payload)?;
+                out.write_all(b"\n")
+            }
+            Self::Print(Output::Raw, out) => out.write_all(message.payload),
+            Self::Print(Output::Json, out) => writeln!(out, "{}", described(message)),
+            Self::Forward(forward) => {
+                forward.send(message.payload);
+                Ok(())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Print(_, out) => out.flush(),
+            Self::Forward(_) => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, totals: &Value) -> io::Result<()> {
+        if let Self::Print(Output::Json, out) = self {
+            writeln!(out, "{totals}")?;
+        }
+        self.flush()
+    }
+}
+
+/// A message with everything that is known of it. A payload that is not UTF-8 is in base64.
+fn described(message: &Message<'_>) -> Value {
+    let mut value = json!({ "event": "message" });
+    match std::str::from_utf8(message.payload) {
+        Ok(text) => value["payload"] = json!(text),
+        Err(_) => value["payload_base64"] = json!(BASE64_STANDARD.encode(message.payload)),
+    }
+    value["source"] = json!(message.source.map(|source| source.to_string()));
+    if let Some(origin) = message.origin {
+        value["publisher"] = json!(origin.publisher);
+        value["session"] = json!(origin.session.to_string());
+        value["stream"] = json!(origin.stream);
+        value["seq"] = json!(origin.seq);
+        value["timestamp_ns"] = json!(origin.timestamp_ns);
+        value["rescued"] = json!(origin.rescued);
+    }
+    value
+}
+
+fn totals(subscriber: &Subscriber, sink: &Sink) -> Value {
+    let mut totals = report::counters(subscriber.counters().each());
+    let refused = subscriber.refusals().each().filter(|(_, count)| *count > 0);
+    totals.insert("event".into(), json!("totals"));
+    totals.insert("missing".into(), json!(subscriber.missing()));
+    totals.insert("refused".into(), Value::Object(report::counters(refused)));
+    if let Sink::Forward(forward) = sink {
+        totals.insert("forward_failed".into(), json!(forward.failed()));
+    }
+    Value::Object(totals)
+}

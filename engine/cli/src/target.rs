@@ -1,0 +1,83 @@
+//! From options to a publisher.
+
+use std::net::IpAddr;
+
+use headcast::peers::{DnsQuery, Source};
+use headcast::{Publisher, PublisherBuilder};
+
+use crate::args::{Mode, Sending, Target};
+use crate::failure::Failure;
+
+/// A builder with everything that these options say.
+pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherBuilder, Failure> {
+    let mut builder = Publisher::builder()
+        .raw(sending.raw)
+        .spacing(sending.spacing)
+        .stream(sending.stream)
+        .datagram_max(sending.datagram_max)
+        .ring(sending.ring)
+        .backlog(sending.backlog.into())
+        .send_buffer(sending.send_buffer)
+        .send_batch(sending.send_batch)
+        .busy_poll(sending.busy_poll)
+        .max_peers(target.max_peers)
+        .exclude(target.exclude.iter().copied());
+    if target.exclude_self {
+        builder = builder.exclude(own_addresses()?);
+    }
+    if let Some(copies) = copies(sending)? {
+        builder = builder.copies(copies);
+    }
+    if let Some(id) = sending.publisher_id {
+        builder = builder.publisher_id(id);
+    }
+    if let Some(core) = sending.pin {
+        builder = builder.pin(core);
+    }
+    Ok(if let Some(to) = &target.to {
+        builder.source(source(to, target.srv, target.dns_server)?)
+    } else if let Some(file) = &target.peers_file {
+        builder.peers_file(file, headcast::limits::PORT_DEFAULT)
+    } else {
+        builder.peers(target.peers.iter().flatten().copied())
+    })
+}
+
+fn copies(sending: &Sending) -> Result<Option<usize>, Failure> {
+    match (sending.mode, sending.copies) {
+        (Some(Mode::Once), Some(copies)) if copies != 1 => Err(Failure::usage(format!(
+            "--mode once sends 1 copy, not --copies {copies}; right would be --mode dup"
+        ))),
+        (Some(Mode::Dup), Some(1)) => Err(Failure::usage(
+            "--mode dup sends at least 2 copies, not --copies 1; right would be --mode once",
+        )),
+        (Some(Mode::Once), _) => Ok(Some(1)),
+        (Some(Mode::Dup), None) => Ok(Some(2)),
+        (_, copies) => Ok(copies),
+    }
+}
+
+/// The source that a name stands for.
+pub(crate) fn source(name: &str, srv: bool, server: Option<std::net::SocketAddr>) -> Result<Source, Failure> {
+    let source = if srv {
+        Source::Dns(DnsQuery::srv(name).map_err(Failure::usage)?)
+    } else {
+        Source::from_target(name).map_err(Failure::usage)?
+    };
+    Ok(match (source, server) {
+        (Source::Dns(query), Some(server)) => Source::Dns(query.via([server])),
+        (source, _) => source,
+    })
+}
+
+fn own_addresses() -> Result<Vec<IpAddr>, Failure> {
+    let interfaces = nix::ifaddrs::getifaddrs()
+        .map_err(|errno| Failure::new(format!("cannot tell the addresses of this host: {}", errno.desc())))?;
+    Ok(interfaces
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        .collect())
+}
