@@ -207,6 +207,9 @@ pub(crate) struct Demo {
     /// Percent of the datagrams that are dropped on purpose
     #[arg(long, value_name = "PERCENT", value_parser = common::percent, default_value = "3")]
     pub(crate) loss: f64,
+    /// Which datagrams are dropped: the same ones for the same seed [default: by chance, and told]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// Print the totals as one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,23 +12,23 @@ use crate::failure::Failure;
 use crate::{report, signals, target};
 
 pub(crate) fn run(args: &Publish) -> Result<(), Failure> {
+    let signals = signals::catch()?;
     let producer = Producer::new(args)?;
     let builder = target::publisher(&args.target, &args.sending)?;
     let memory = builder.memory();
     let mut publisher = builder.build()?;
     producer.check(&publisher)?;
     tracing::info!(capabilities = %publisher.capabilities(), memory, publisher = publisher.id(), "ready");
-    publisher.wait_for_peers(args.wait).map_err(Failure::new)?;
-
-    let started = report::now();
     let stop = Stop::new();
     let handle = publisher.handle();
     let at_signal = (handle.clone(), stop.clone());
-    signals::on_stop(move || {
+    signals.on_stop(move || {
         at_signal.1.stop();
         at_signal.0.stop();
-    })
-    .map_err(Failure::about("cannot handle signals"))?;
+    })?;
+    publisher.wait_for_peers(args.wait).map_err(Failure::new)?;
+
+    let started = report::now();
     report::watch_failures(publisher.monitor(), stop.clone())
         .map_err(Failure::about("cannot start a thread"))?;
 

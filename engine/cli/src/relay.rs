@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::{report, signals, target};
 
 pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
+    let signals = signals::catch()?;
     let builder = target::publisher(&args.target, &args.sending)?
         .listen(args.listen.clone())
         .receive_buffer(args.receive_buffer);
@@ -16,11 +17,10 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
     let mut publisher = builder.build()?;
     let stop = Stop::new();
     let at_signal = (publisher.handle(), stop.clone());
-    signals::on_stop(move || {
+    signals.on_stop(move || {
         at_signal.1.stop();
         at_signal.0.stop();
-    })
-    .map_err(Failure::about("cannot handle signals"))?;
+    })?;
     report::watch_failures(publisher.monitor(), stop).map_err(Failure::about("cannot start a thread"))?;
     let started = report::now();
     tracing::info!(

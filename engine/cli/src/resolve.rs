@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Resolve) -> Result<(), Failure> {
     let mut watcher = Watcher::new(source, Limits::default()).map_err(Failure::new)?;
     let stop = Stop::new();
     let at_signal = stop.clone();
-    signals::on_stop(move || at_signal.stop()).map_err(Failure::about("cannot handle signals"))?;
+    signals::catch()?.on_stop(move || at_signal.stop())?;
 
     let mut said = None;
     loop {

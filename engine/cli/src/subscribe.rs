@@ -20,6 +20,7 @@ const SOCKET: Token = Token(0);
 const STOP: Token = Token(1);
 
 pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
+    let signals = signals::catch()?;
     let mut subscriber = Subscriber::builder()
         .listen(args.listen)
         .raw(args.raw)
@@ -35,12 +36,11 @@ pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
     let waker = Waker::new(poll.registry(), STOP).map_err(Failure::about("cannot start the event loop"))?;
     let stopping = Arc::new(AtomicBool::new(false));
     let at_signal = Arc::clone(&stopping);
-    signals::on_stop(move || {
+    signals.on_stop(move || {
         at_signal.store(true, SeqCst);
         // The poll is there as long as the program.
         let _ = waker.wake();
-    })
-    .map_err(Failure::about("cannot handle signals"))?;
+    })?;
     tracing::info!(
         listen = subscriber.local_addr().ok().map(tracing::field::display),
         capabilities = %subscriber.capabilities(),

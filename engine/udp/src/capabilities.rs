@@ -19,10 +19,10 @@ pub struct Buffer {
 }
 
 /// What the kernel offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Datagrams that one system call sends; 1 = no `sendmmsg`.
-    pub send_batch: usize,
+    /// Datagrams that one system call sends, of a socket that sends; 1 = no `sendmmsg`.
+    pub send_batch: Option<usize>,
     /// The send buffer of each egress socket, with the name of its family.
     pub send_buffers: Vec<(&'static str, Buffer)>,
     /// The receive buffer, of a socket that receives.
@@ -30,25 +30,30 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Asks the kernel. `send_batch` is the most that is wanted.
+    /// How many datagrams one system call can send, at most `wanted` and [`CALL_MAX`].
     #[must_use]
-    pub fn probe(send_batch: usize) -> Self {
-        let send_batch = if has_sendmmsg() { send_batch.min(CALL_MAX) } else { 1 };
-        Self { send_batch, send_buffers: Vec::new(), receive_buffer: None }
+    pub fn probe_send_batch(wanted: usize) -> usize {
+        if has_sendmmsg() { wanted.min(CALL_MAX) } else { 1 }
     }
 }
 
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
         match self.send_batch {
-            1 => write!(f, "sendmmsg off")?,
-            n => write!(f, "sendmmsg {n} datagrams a call")?,
+            None => {}
+            Some(1) => write!(f, "sendmmsg off")?,
+            Some(n) => write!(f, "sendmmsg of {n}")?,
+        }
+        if self.send_batch.is_some() {
+            separator = ", ";
         }
         for (family, Buffer { asked, granted }) in &self.send_buffers {
-            write!(f, ", {family} send buffer {asked} B asked, {granted} B granted")?;
+            write!(f, "{separator}{family} send buffer {asked} B asked, {granted} B granted")?;
+            separator = ", ";
         }
         if let Some(Buffer { asked, granted }) = self.receive_buffer {
-            write!(f, ", receive buffer {asked} B asked, {granted} B granted")?;
+            write!(f, "{separator}receive buffer {asked} B asked, {granted} B granted")?;
         }
         Ok(())
     }
@@ -69,7 +74,21 @@ mod tests {
 
     #[test]
     fn this_kernel_has_sendmmsg() {
-        assert_eq!(Capabilities::probe(CALL_MAX).send_batch, CALL_MAX);
-        assert_eq!(Capabilities::probe(1).send_batch, 1);
+        assert_eq!(Capabilities::probe_send_batch(CALL_MAX), CALL_MAX);
+        assert_eq!(Capabilities::probe_send_batch(1), 1);
+    }
+
+    #[test]
+    fn what_was_granted_is_said() {
+        let buffer = Buffer { asked: 4, granted: 8 };
+        let both = Capabilities {
+            send_batch: Some(1024),
+            send_buffers: vec![("IPv4", buffer)],
+            receive_buffer: Some(buffer),
+        };
+        let text = "sendmmsg of 1024, IPv4 send buffer 4 B asked, 8 B granted, receive buffer 4 B asked, 8 B granted";
+        assert_eq!(both.to_string(), text);
+        let receiving = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
+        assert_eq!(receiving.to_string(), "receive buffer 4 B asked, 8 B granted");
     }
 }

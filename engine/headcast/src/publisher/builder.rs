@@ -278,7 +278,8 @@ impl Builder {
         let poll = Poll::new().map_err(os("start the event loop"))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(os("start the event loop"))?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(os("make a timer"))?;
-        let mut capabilities = Capabilities::probe(self.send_batch);
+        let send_batch = Capabilities::probe_send_batch(self.send_batch);
+        let mut capabilities = Capabilities { send_batch: Some(send_batch), ..Capabilities::default() };
         let egress = Egress::open(poll.registry(), EGRESS, self.send_buffer, &mut capabilities)
             .map_err(os("open a socket to send by"))?;
         let ingress = match &self.listen {
@@ -294,14 +295,14 @@ impl Builder {
         let clock = Clock::start();
         let queue = Queue::new(self.queue, payload_max, self.backlog, waker);
         let (control, intake, shared) =
-            Control::start(watcher, capabilities.send_batch, clock, &queue).map_err(os("start a thread"))?;
+            Control::start(watcher, send_batch, clock, &queue).map_err(os("start a thread"))?;
         let lagging = if self.backlog == Backlog::Block { Lagging::Send } else { Lagging::Shed };
         Ok(Publisher {
             clock,
             sequencer: Sequencer::new(identity.id(), session, self.stream),
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, payload_max),
-            fanout: Box::new(Fanout::new(&PeerSet::default(), capabilities.send_batch)),
+            fanout: Box::new(Fanout::new(&PeerSet::default(), send_batch)),
             egress,
             pass: None,
             peers_known: false,

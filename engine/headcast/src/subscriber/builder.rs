@@ -103,8 +103,7 @@ impl Builder {
         }
         let (socket, buffer) = headcast_udp::ingress(self.listen, self.receive_buffer)
             .map_err(|error| BuildError::Bind { address: self.listen, error })?;
-        let mut capabilities = Capabilities::probe(1);
-        capabilities.receive_buffer = Some(buffer);
+        let capabilities = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
         let clock = Clock::start();
         Ok(Subscriber {
             socket,

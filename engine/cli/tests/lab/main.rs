@@ -1,0 +1,10 @@
+//! What it must stand, on real sockets and with a real DNS server.
+//!
+//! Needs root, for network namespaces: `scripts/test` runs it. Without the feature `lab` it is not
+//! built, and without root it fails.
+
+mod dns;
+mod faults;
+mod processes;
+mod scale;
+mod support;

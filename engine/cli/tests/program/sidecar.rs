@@ -1,0 +1,216 @@
+//! The relay and the subscriber as sidecars of applications in any language.
+
+use std::io::{Read as _, Write as _};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{
+    HEADCAST, Running, SOON, Scratch, free_port, headcast, stderr, stdout, until, until_bound,
+};
+
+#[test]
+fn from_application_to_application_through_two_sidecars() {
+    let scratch = Scratch::new();
+    let (inlet, outlet, port) = (scratch.path("in.sock"), scratch.path("out.sock"), free_port());
+    let application = UnixDatagram::bind(&outlet).expect("a socket");
+    application.set_read_timeout(Some(SOON)).expect("a time-out");
+    let subscriber = Running::headcast(&format!(
+        "subscribe --listen 127.0.0.1:{port} --forward unix://{}",
+        outlet.display()
+    ));
+    until_bound(port);
+    let relay =
+        Running::headcast(&format!("relay --listen unix://{} --peers 127.0.0.1:{port}", inlet.display()));
+    until("the relay listens", || inlet.exists());
+    let sender = UnixDatagram::unbound().expect("a socket");
+    for n in 0..100u32 {
+        sender.send_to(&n.to_le_bytes(), &inlet).expect("sent");
+    }
+    let mut buffer = [0; 64];
+    for n in 0..100u32 {
+        assert_eq!(application.recv(&mut buffer).expect("a message"), 4);
+        assert_eq!(buffer[..4], n.to_le_bytes());
+    }
+    assert!(relay.terminate().status.success());
+    assert!(!inlet.exists(), "the relay cleans up its path");
+    assert!(subscriber.terminate().status.success());
+}
+
+#[test]
+fn a_relay_takes_udp_as_well_and_refuses_what_is_too_long() {
+    let (inlet, port) = (free_port(), free_port());
+    let subscriber =
+        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 3 --timeout 20s"));
+    until_bound(port);
+    let relay =
+        Running::headcast(&format!("relay --json --listen udp://127.0.0.1:{inlet} --peers 127.0.0.1:{port}"));
+    until_bound(inlet);
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    for message in [&b"one"[..], &[0; 1353], b"two", &[0; 2000], b"three"] {
+        sender.send_to(message, ("127.0.0.1", inlet)).expect("sent");
+    }
+    assert_eq!(stdout(&subscriber.wait()), "one\ntwo\nthree\n");
+    let totals: Value = serde_json::from_slice(&relay.terminate().stdout).expect("one JSON object");
+    assert_eq!((&totals["messages"], &totals["oversized"]), (&3.into(), &2.into()));
+}
+
+#[test]
+fn sigterm_under_load_sends_everything_that_was_accepted() {
+    let scratch = Scratch::new();
+    let (inlet, port) = (scratch.path("in.sock"), free_port());
+    let output = scratch.path("out.json");
+    let mut subscriber = Command::new(HEADCAST)
+        .args([
+            "subscribe",
+            "--output",
+            "json",
+            "--receive-buffer",
+            "33554432",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .stdout(std::fs::File::create(&output).expect("a file"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    until_bound(port);
+    let relay = Running::headcast(&format!(
+        "relay --json --listen unix://{} --peers 127.0.0.1:{port}",
+        inlet.display()
+    ));
+    until("the relay listens", || inlet.exists());
+
+    // It blocks when the relay's socket is full, so it never gives up before the relay refuses.
+    let path = inlet.clone();
+    let sender = std::thread::spawn(move || {
+        let sender = UnixDatagram::unbound().expect("a socket");
+        let mut accepted = 0u32;
+        while sender.send_to(&accepted.to_le_bytes(), &path).is_ok() {
+            accepted += 1;
+        }
+        accepted
+    });
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let ended = relay.terminate();
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    let accepted = sender.join().expect("no panic");
+    assert!(accepted > 100, "{accepted}");
+    let totals: Value = serde_json::from_slice(&ended.stdout).expect("one JSON object");
+    for count in ["messages", "passes_first", "passes_later", "sent_first", "sent_later"] {
+        assert_eq!(totals[count], accepted, "{count}");
+    }
+
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(subscriber.id()).expect("a process id"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signalled");
+    assert!(subscriber.wait().expect("it ends").success());
+    let text = std::fs::read_to_string(&output).expect("text");
+    let totals: Value = serde_json::from_str(text.lines().last().expect("totals")).expect("JSON");
+    // Two cores may be too few for the receiver to keep up; then its socket says what it dropped.
+    let count = |name: &str| totals[name].as_u64().expect("a number");
+    let lost = count("lost") + count("missing");
+    assert_eq!(count("delivered") + lost, u64::from(accepted), "{totals}");
+    assert!(2 * lost <= count("socket_dropped"), "a message is lost only with both its copies: {totals}");
+}
+
+#[test]
+fn sigterm_sends_the_later_copies_as_well() {
+    let port = free_port();
+    let receiver = UdpSocket::bind(("127.0.0.1", port)).expect("a port");
+    receiver.set_read_timeout(Some(SOON)).expect("a time-out");
+    let publisher = Running::headcast(&format!(
+        "publish --peers 127.0.0.1:{port} --message x --repeat 0 --rate 100 --spacing 300ms --copies 3"
+    ));
+    let mut buffer = [0; 64];
+    receiver.recv(&mut buffer).expect("a first datagram");
+    let output = publisher.terminate();
+    assert!(output.status.success());
+    receiver.set_nonblocking(true).expect("non-blocking");
+    let mut copies = std::collections::HashMap::from([(1u64, 1)]);
+    while let Ok(len) = receiver.recv(&mut buffer) {
+        if len == 41 {
+            let seq = u64::from_le_bytes(buffer[24..32].try_into().expect("8 bytes"));
+            *copies.entry(seq).or_insert(0) += 1;
+        }
+    }
+    assert!(copies.values().all(|count| *count == 3), "{copies:?}");
+}
+
+#[test]
+fn lines_of_standard_input_are_messages() {
+    let port = free_port();
+    let subscriber =
+        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 4 --timeout 20s"));
+    until_bound(port);
+    let mut publisher =
+        Running::headcast(&format!("publish --peers 127.0.0.1:{port} --json --log-level warn"));
+    let mut input = publisher.child().stdin.take().expect("a pipe");
+    input.write_all("one\n\nthree and more\nlast without a newline".as_bytes()).expect("written");
+    drop(input);
+    let output = publisher.wait();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let totals: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(
+        (&totals["messages"], &totals["sent_first"], &totals["sent_later"]),
+        (&4.into(), &4.into(), &4.into())
+    );
+    assert_eq!(stdout(&subscriber.wait()), "one\n\nthree and more\nlast without a newline\n");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_named_and_the_lines_before_it_are_sent() {
+    let port = free_port();
+    let subscriber =
+        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 2 --timeout 20s"));
+    until_bound(port);
+    let mut publisher = Running::headcast(&format!("publish --peers 127.0.0.1:{port} --log-level error"));
+    let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(1353));
+    publisher.child().stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("written");
+    let output = publisher.wait();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("standard input, line 3: a message of 1353 bytes is too long"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stdout(&subscriber.wait()), "one\ntwo\n");
+}
+
+#[test]
+fn the_output_says_where_a_message_stands_and_keeps_bytes() {
+    let scratch = Scratch::new();
+    let (file, port) = (scratch.path("message"), free_port());
+    std::fs::write(&file, [0xff, 0, 1]).expect("written");
+    let listen = |output: &str| {
+        let running = Running::headcast(&format!(
+            "subscribe --listen 127.0.0.1:{port} --output {output} --count 1 --timeout 20s"
+        ));
+        until_bound(port);
+        let args = format!("publish --peers 127.0.0.1:{port} --publisher-id 5 --file {}", file.display());
+        assert!(headcast(&args).status.success());
+        running.wait().stdout
+    };
+    assert_eq!(listen("raw"), [0xff, 0, 1]);
+    let json = String::from_utf8(listen("json")).expect("text");
+    let message: Value = serde_json::from_str(json.lines().next().expect("a message")).expect("JSON");
+    assert_eq!(
+        (&message["payload_base64"], &message["publisher"], &message["seq"]),
+        (&"/wAB".into(), &5.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_subscriber() {
+    let port = free_port();
+    let mut subscriber = Running::headcast(&format!("subscribe --listen 127.0.0.1:{port}"));
+    until_bound(port);
+    let publisher =
+        Running::headcast(&format!("publish --peers 127.0.0.1:{port} --message x --repeat 0 --rate 1000"));
+    let mut pipe = subscriber.child().stdout.take().expect("a pipe");
+    pipe.read_exact(&mut [0; 2]).expect("a message");
+    drop(pipe);
+    assert!(subscriber.wait().status.success());
+    assert!(publisher.terminate().status.success());
+}
