@@ -39,6 +39,9 @@ const QUEUE_MAX: usize = 256;
 /// Receive calls that one turn makes on the local socket.
 const RECEIVES_MAX: usize = 4;
 
+/// Waits shorter than this are timed to the nanosecond; `epoll_wait` would round them up to milliseconds.
+const TIMER_BELOW_NS: u64 = 10_000_000;
+
 /// What to do with a message when the ring is full of messages that have not gone out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backlog {
@@ -211,12 +214,16 @@ impl Publisher {
     /// Waits for events, and books them.
     fn wait(&mut self, timeout: Option<Duration>, next_ns: u64) -> io::Result<()> {
         let mut timeout = timeout;
-        if timeout != Some(Duration::ZERO) && next_ns != u64::MAX {
+        if timeout != Some(Duration::ZERO) {
             let now_ns = self.clock.mono_ns();
-            if next_ns <= now_ns {
-                timeout = Some(Duration::ZERO);
-            } else {
-                self.timer.arm(next_ns, now_ns)?;
+            let deadline_ns =
+                timeout.map_or(u64::MAX, |timeout| now_ns.saturating_add(nanos(timeout))).min(next_ns);
+            match deadline_ns.saturating_sub(now_ns) {
+                0 => timeout = Some(Duration::ZERO),
+                // Nothing is due, and the poll's own time-out is good enough, or there is none.
+                left_ns if deadline_ns != next_ns && left_ns >= TIMER_BELOW_NS || deadline_ns == u64::MAX => {
+                }
+                _ => self.timer.arm(deadline_ns, now_ns)?,
             }
         }
         // A new peer set needs no look here: the control thread wakes us for it.

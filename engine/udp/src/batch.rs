@@ -204,7 +204,6 @@ impl Batch {
                 },
             }
         }
-        self.memory.point_at(&[]);
         progress
     }
 
