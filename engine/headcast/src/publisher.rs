@@ -2,13 +2,15 @@
 
 mod builder;
 mod claim;
+mod closing;
+mod intake;
+mod sending;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::header::PATH_OFFSET;
-use headcast_proto::{HEADER_LEN, Next, Schedule, Sequencer, Session};
+use headcast_proto::{Schedule, Sequencer, Session};
 use headcast_udp::Capabilities;
 use mio::{Events, Poll, Token};
 
@@ -24,7 +26,7 @@ use crate::error::{PublishError, WaitError};
 use crate::identity::Identity;
 use crate::ingress::Ingress;
 use crate::queue::{Handle, Queue};
-use crate::ring::{Ring, Slot};
+use crate::ring::Ring;
 use crate::timer::Timer;
 
 const WAKER: Token = Token(0);
@@ -34,10 +36,6 @@ const TIMER: Token = Token(3);
 
 /// Passes that one turn sends before it looks at events again.
 const PASSES_MAX: usize = 64;
-/// Messages that one turn takes from other threads.
-const QUEUE_MAX: usize = 256;
-/// Receive calls that one turn makes on the local socket.
-const RECEIVES_MAX: usize = 4;
 
 /// Waits shorter than this are timed to the nanosecond; `epoll_wait` would round them up to milliseconds.
 const TIMER_BELOW_NS: u64 = 10_000_000;
@@ -132,49 +130,6 @@ impl Publisher {
         Ok(Claim::new(self, len))
     }
 
-    #[cold]
-    fn make_room(&mut self) -> Result<(), PublishError> {
-        match self.backlog {
-            Backlog::Block => {
-                while !self.schedule.has_room() {
-                    self.turn(None)?;
-                }
-            }
-            Backlog::DropNewest => {
-                self.turn(Some(Duration::ZERO))?;
-                if !self.schedule.has_room() {
-                    self.counters.dropped_newest.add(1);
-                    return Err(PublishError::Full);
-                }
-            }
-            Backlog::DropOldest => self.drop_oldest(),
-        }
-        Ok(())
-    }
-
-    /// Gives up the oldest datagram in the ring: its later copies, or all of it.
-    #[cold]
-    fn drop_oldest(&mut self) {
-        if let Some(seq) = self.schedule.drop_oldest() {
-            self.counters.dropped_oldest.add(1);
-            self.pass = self.pass.filter(|pass| pass.seq != seq);
-        } else {
-            self.pass = self.pass.filter(|pass| pass.copy == 0);
-        }
-        self.counters.copies_shed.set(self.schedule.shed());
-    }
-
-    /// Seals the message that lies in the next slot, and has it sent.
-    #[inline]
-    fn take_in(&mut self, payload_len: usize) -> u64 {
-        let seq = self.sequencer.last_seq() + 1;
-        seal(&mut self.sequencer, &mut self.ring, self.framed, &self.clock, seq, payload_len);
-        self.schedule.push();
-        self.counters.messages.add(1);
-        self.counters.message_bytes.add(payload_len as u64);
-        seq
-    }
-
     /// Does one round of whatever there is to do: takes over a new peer set, messages of other threads
     /// and of the local socket, sends what is due.
     ///
@@ -248,154 +203,6 @@ impl Publisher {
         Ok(())
     }
 
-    /// Takes a new peer set over, between two passes.
-    #[inline]
-    fn adopt_peers(&mut self) {
-        if self.pass.is_none() && self.intake.pending() {
-            self.swap_peers();
-        }
-    }
-
-    #[cold]
-    fn swap_peers(&mut self) {
-        if self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
-            self.peers_known = true;
-            self.counters.peer_sets.add(1);
-        }
-    }
-
-    /// Takes in what other threads have published.
-    #[inline]
-    fn take_queue(&mut self) {
-        for _ in 0..QUEUE_MAX {
-            if !self.schedule.has_room() && self.backlog != Backlog::DropOldest {
-                // It waits in the queue; when that is full as well, the handles apply the policy.
-                return;
-            }
-            let Some((mut slot, len)) = self.queue.pop() else { return };
-            self.take_slot(&mut slot, len);
-            self.queue.recycle(slot);
-        }
-    }
-
-    /// Takes in a message that lies in a slot of its own, by exchanging that for the ring's.
-    #[inline]
-    fn take_slot(&mut self, slot: &mut Slot, len: usize) {
-        if !self.schedule.has_room() {
-            self.drop_oldest();
-        }
-        self.ring.exchange(self.sequencer.last_seq() + 1, slot);
-        self.take_in(len);
-    }
-
-    #[inline]
-    fn ingress_can_go_on(&self) -> bool {
-        self.ingress_ready && (self.backlog != Backlog::Block || self.schedule.has_room())
-    }
-
-    /// Takes in what local applications have sent.
-    #[inline]
-    fn take_ingress(&mut self) -> io::Result<()> {
-        for _ in 0..RECEIVES_MAX {
-            if !self.ingress_can_go_on() {
-                return Ok(());
-            }
-            if !self.schedule.has_room() {
-                self.take_ingress_full()?;
-                continue;
-            }
-            let Some(ingress) = &mut self.ingress else { return Ok(()) };
-            let (schedule, sequencer, counters) = (&mut self.schedule, &mut self.sequencer, &self.counters);
-            let (framed, clock, room) = (self.framed, &self.clock, schedule.room());
-            let first = sequencer.last_seq() + 1;
-            self.ingress_ready =
-                ingress.receive(&mut self.ring, first, room, counters, |ring, seq, len| {
-                    seal(sequencer, ring, framed, clock, seq, len);
-                    schedule.push();
-                    counters.messages.add(1);
-                    counters.message_bytes.add(len as u64);
-                })?;
-        }
-        Ok(())
-    }
-
-    /// Applies the policy to what local applications have sent while the ring is full.
-    #[cold]
-    fn take_ingress_full(&mut self) -> io::Result<()> {
-        let Some(mut ingress) = self.ingress.take() else { return Ok(()) };
-        let counters = Arc::clone(&self.counters);
-        let received = ingress.receive_aside(&counters, |slot, len| {
-            if self.backlog == Backlog::DropOldest {
-                self.take_slot(slot, len);
-            } else {
-                self.counters.dropped_newest.add(1);
-            }
-        });
-        self.ingress = Some(ingress);
-        self.ingress_ready = received?;
-        Ok(())
-    }
-
-    /// Sends what is due, at most `most` passes.
-    #[inline]
-    fn send_due(&mut self, most: usize) -> io::Result<Due> {
-        let mut sent = 0;
-        if !self.peers_known {
-            return Ok(Due { sent, more: false, next_ns: u64::MAX });
-        }
-        while sent < most {
-            let now_ns = self.clock.mono_ns();
-            if self.pass.is_none() {
-                match self.schedule.next(now_ns) {
-                    Next::Send { seq, copy } => self.begin(Pass { seq, copy }, now_ns),
-                    Next::At(next_ns) => return Ok(Due { sent, more: false, next_ns }),
-                    Next::Idle => return Ok(Due { sent, more: false, next_ns: u64::MAX }),
-                }
-            }
-            if !self.go_on(now_ns)? {
-                return Ok(Due { sent, more: false, next_ns: u64::MAX });
-            }
-            sent += 1;
-        }
-        Ok(Due { sent, more: true, next_ns: u64::MAX })
-    }
-
-    /// Starts the pass of one copy to all peers.
-    #[inline]
-    fn begin(&mut self, pass: Pass, now_ns: u64) {
-        self.adopt_peers();
-        if self.framed {
-            self.ring.datagram_mut(pass.seq)[PATH_OFFSET] = pass.copy;
-        }
-        self.egress.begin(&mut self.fanout, now_ns, &self.counters);
-        self.pass = Some(pass);
-    }
-
-    /// Goes on with the running pass; returns whether it is done.
-    #[inline]
-    fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(Pass { seq, copy }) = self.pass else { return Ok(true) };
-        let datagram = self.ring.datagram_mut(seq);
-        let bytes = if self.framed { &datagram[..] } else { &datagram[HEADER_LEN..] };
-        let first = copy == 0;
-        let registry = self.poll.registry();
-        if !self.egress.flush(registry, &mut self.fanout, bytes, first, now_ns, &self.counters)? {
-            return Ok(false);
-        }
-        self.pass = None;
-        if first {
-            self.counters.passes_first.add(1);
-            if self.fanout.len() == 0 {
-                self.counters.unheard.add(1);
-            }
-        } else {
-            self.counters.passes_later.add(1);
-        }
-        self.schedule.sent(seq, copy, now_ns);
-        self.counters.copies_shed.set(self.schedule.shed());
-        Ok(true)
-    }
-
     /// Waits until there are peers, and returns how many; sends and receives meanwhile.
     ///
     /// # Errors
@@ -423,56 +230,6 @@ impl Publisher {
                 }
             }
         }
-    }
-
-    /// Sends everything that was accepted, all copies of it, then says that the publisher stops.
-    ///
-    /// Handles and the local socket are refused from now on; what they had handed over is sent. Gives
-    /// up after `timeout`, and returns how many datagrams then still had copies to send.
-    ///
-    /// # Errors
-    /// As [`turn`](Self::turn).
-    pub fn close(&mut self, timeout: Duration) -> io::Result<usize> {
-        let deadline_ns = self.clock.mono_ns().saturating_add(nanos(timeout));
-        self.queue.close();
-        if let Some(ingress) = &self.ingress {
-            ingress.refuse_more()?;
-            // What has arrived is in the socket's buffer: look for it, whatever the poll has said.
-            self.ingress_ready = true;
-        }
-        loop {
-            let left_ns = deadline_ns.saturating_sub(self.clock.mono_ns());
-            let drained = self.queue.is_drained() && !self.ingress_ready;
-            if drained && self.schedule.backlog() == 0 {
-                break;
-            }
-            if left_ns == 0 {
-                return Ok(self.schedule.backlog());
-            }
-            // A thread that is still in `publish` cannot wake us: look again soon.
-            let wait = if drained { Duration::from_nanos(left_ns) } else { Duration::from_millis(1) };
-            self.turn(Some(wait))?;
-        }
-        // After this the path is gone: a local application learns that nobody listens.
-        self.ingress = None;
-        if self.framed && self.sequencer.last_seq() > 0 {
-            self.say_end()?;
-        }
-        Ok(0)
-    }
-
-    /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
-    fn say_end(&mut self) -> io::Result<()> {
-        let mut datagram = [0; HEADER_LEN];
-        self.sequencer.end(&mut datagram, self.clock.now());
-        let ends = PublisherCounters::default();
-        for copy in 0..self.copies {
-            datagram[PATH_OFFSET] = copy;
-            let now_ns = self.clock.mono_ns();
-            self.egress.begin(&mut self.fanout, now_ns, &ends);
-            self.egress.flush(self.poll.registry(), &mut self.fanout, &datagram, true, now_ns, &ends)?;
-        }
-        Ok(())
     }
 
     /// Publishes from another thread.
@@ -539,32 +296,5 @@ impl Publisher {
     #[must_use]
     pub fn ingress_address(&self) -> Option<std::net::SocketAddr> {
         self.ingress.as_ref().and_then(Ingress::address)
-    }
-}
-
-/// What [`Publisher::send_due`] did and left.
-struct Due {
-    sent: usize,
-    /// It stopped because it had sent enough.
-    more: bool,
-    /// When the next copy is due; `u64::MAX` for none, or one that waits for a socket.
-    next_ns: u64,
-}
-
-/// Numbers the message in the slot of `seq`, and writes its header in place.
-#[inline]
-fn seal(
-    sequencer: &mut Sequencer,
-    ring: &mut Ring,
-    framed: bool,
-    clock: &Clock,
-    seq: u64,
-    payload_len: usize,
-) {
-    let datagram = ring.take_in(seq, payload_len);
-    if framed {
-        sequencer.seal(datagram, clock.now());
-    } else {
-        sequencer.count();
     }
 }

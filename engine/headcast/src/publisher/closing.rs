@@ -1,0 +1,63 @@
+//! The end: everything that was accepted goes out, then a farewell.
+
+use std::io;
+use std::time::Duration;
+
+use headcast_proto::HEADER_LEN;
+use headcast_proto::header::PATH_OFFSET;
+
+use super::Publisher;
+use crate::clock::nanos;
+use crate::counters::PublisherCounters;
+
+impl Publisher {
+    /// Sends everything that was accepted, all copies of it, then says that the publisher stops.
+    ///
+    /// Handles and the local socket are refused from now on; what they had handed over is sent. Gives
+    /// up after `timeout`, and returns how many datagrams then still had copies to send.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn close(&mut self, timeout: Duration) -> io::Result<usize> {
+        let deadline_ns = self.clock.mono_ns().saturating_add(nanos(timeout));
+        self.queue.close();
+        if let Some(ingress) = &self.ingress {
+            ingress.refuse_more()?;
+            // What has arrived is in the socket's buffer: look for it, whatever the poll has said.
+            self.ingress_ready = true;
+        }
+        loop {
+            let left_ns = deadline_ns.saturating_sub(self.clock.mono_ns());
+            let drained = self.queue.is_drained() && !self.ingress_ready;
+            if drained && self.schedule.backlog() == 0 {
+                break;
+            }
+            if left_ns == 0 {
+                return Ok(self.schedule.backlog());
+            }
+            // A thread that is still in `publish` cannot wake us: look again soon.
+            let wait = if drained { Duration::from_nanos(left_ns) } else { Duration::from_millis(1) };
+            self.turn(Some(wait))?;
+        }
+        // After this the path is gone: a local application learns that nobody listens.
+        self.ingress = None;
+        if self.framed && self.sequencer.last_seq() > 0 {
+            self.say_end()?;
+        }
+        Ok(0)
+    }
+
+    /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
+    fn say_end(&mut self) -> io::Result<()> {
+        let mut datagram = [0; HEADER_LEN];
+        self.sequencer.end(&mut datagram, self.clock.now());
+        let ends = PublisherCounters::default();
+        for copy in 0..self.copies {
+            datagram[PATH_OFFSET] = copy;
+            let now_ns = self.clock.mono_ns();
+            self.egress.begin(&mut self.fanout, now_ns, &ends);
+            self.egress.flush(self.poll.registry(), &mut self.fanout, &datagram, true, now_ns, &ends)?;
+        }
+        Ok(())
+    }
+}

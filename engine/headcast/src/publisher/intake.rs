@@ -1,0 +1,152 @@
+//! In: messages of this thread, of other threads and of local applications, into the ring.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headcast_proto::Sequencer;
+
+use super::{Backlog, Publisher};
+use crate::clock::Clock;
+use crate::error::PublishError;
+use crate::ring::{Ring, Slot};
+
+/// Messages that one turn takes from other threads.
+const QUEUE_MAX: usize = 256;
+/// Receive calls that one turn makes on the local socket.
+const RECEIVES_MAX: usize = 4;
+
+impl Publisher {
+    #[cold]
+    pub(super) fn make_room(&mut self) -> Result<(), PublishError> {
+        match self.backlog {
+            Backlog::Block => {
+                while !self.schedule.has_room() {
+                    self.turn(None)?;
+                }
+            }
+            Backlog::DropNewest => {
+                self.turn(Some(Duration::ZERO))?;
+                if !self.schedule.has_room() {
+                    self.counters.dropped_newest.add(1);
+                    return Err(PublishError::Full);
+                }
+            }
+            Backlog::DropOldest => self.drop_oldest(),
+        }
+        Ok(())
+    }
+
+    /// Gives up the oldest datagram in the ring: its later copies, or all of it.
+    #[cold]
+    pub(super) fn drop_oldest(&mut self) {
+        if let Some(seq) = self.schedule.drop_oldest() {
+            self.counters.dropped_oldest.add(1);
+            self.pass = self.pass.filter(|pass| pass.seq != seq);
+        } else {
+            self.pass = self.pass.filter(|pass| pass.copy == 0);
+        }
+        self.counters.copies_shed.set(self.schedule.shed());
+    }
+
+    /// Seals the message that lies in the next slot, and has it sent.
+    #[inline]
+    pub(super) fn take_in(&mut self, payload_len: usize) -> u64 {
+        let seq = self.sequencer.last_seq() + 1;
+        seal(&mut self.sequencer, &mut self.ring, self.framed, &self.clock, seq, payload_len);
+        self.schedule.push();
+        self.counters.messages.add(1);
+        self.counters.message_bytes.add(payload_len as u64);
+        seq
+    }
+
+    /// Takes in what other threads have published.
+    #[inline]
+    pub(super) fn take_queue(&mut self) {
+        for _ in 0..QUEUE_MAX {
+            if !self.schedule.has_room() && self.backlog != Backlog::DropOldest {
+                // It waits in the queue; when that is full as well, the handles apply the policy.
+                return;
+            }
+            let Some((mut slot, len)) = self.queue.pop() else { return };
+            self.take_slot(&mut slot, len);
+            self.queue.recycle(slot);
+        }
+    }
+
+    /// Takes in a message that lies in a slot of its own, by exchanging that for the ring's.
+    #[inline]
+    pub(super) fn take_slot(&mut self, slot: &mut Slot, len: usize) {
+        if !self.schedule.has_room() {
+            self.drop_oldest();
+        }
+        self.ring.exchange(self.sequencer.last_seq() + 1, slot);
+        self.take_in(len);
+    }
+
+    #[inline]
+    pub(super) fn ingress_can_go_on(&self) -> bool {
+        self.ingress_ready && (self.backlog != Backlog::Block || self.schedule.has_room())
+    }
+
+    /// Takes in what local applications have sent.
+    #[inline]
+    pub(super) fn take_ingress(&mut self) -> io::Result<()> {
+        for _ in 0..RECEIVES_MAX {
+            if !self.ingress_can_go_on() {
+                return Ok(());
+            }
+            if !self.schedule.has_room() {
+                self.take_ingress_full()?;
+                continue;
+            }
+            let Some(ingress) = &mut self.ingress else { return Ok(()) };
+            let (schedule, sequencer, counters) = (&mut self.schedule, &mut self.sequencer, &self.counters);
+            let (framed, clock, room) = (self.framed, &self.clock, schedule.room());
+            let first = sequencer.last_seq() + 1;
+            self.ingress_ready =
+                ingress.receive(&mut self.ring, first, room, counters, |ring, seq, len| {
+                    seal(sequencer, ring, framed, clock, seq, len);
+                    schedule.push();
+                    counters.messages.add(1);
+                    counters.message_bytes.add(len as u64);
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Applies the policy to what local applications have sent while the ring is full.
+    #[cold]
+    pub(super) fn take_ingress_full(&mut self) -> io::Result<()> {
+        let Some(mut ingress) = self.ingress.take() else { return Ok(()) };
+        let counters = Arc::clone(&self.counters);
+        let received = ingress.receive_aside(&counters, |slot, len| {
+            if self.backlog == Backlog::DropOldest {
+                self.take_slot(slot, len);
+            } else {
+                self.counters.dropped_newest.add(1);
+            }
+        });
+        self.ingress = Some(ingress);
+        self.ingress_ready = received?;
+        Ok(())
+    }
+}
+
+/// Numbers the message in the slot of `seq`, and writes its header in place.
+#[inline]
+fn seal(
+    sequencer: &mut Sequencer,
+    ring: &mut Ring,
+    framed: bool,
+    clock: &Clock,
+    seq: u64,
+    payload_len: usize,
+) {
+    let datagram = ring.take_in(seq, payload_len);
+    if framed {
+        sequencer.seal(datagram, clock.now());
+    } else {
+        sequencer.count();
+    }
+}

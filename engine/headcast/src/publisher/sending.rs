@@ -1,0 +1,96 @@
+//! Out: whatever is due goes to all peers, pass by pass.
+
+use std::io;
+
+use headcast_proto::header::PATH_OFFSET;
+use headcast_proto::{HEADER_LEN, Next};
+
+use super::{Pass, Publisher};
+use crate::egress::Fanout;
+
+/// What `send_due` did and left.
+pub(super) struct Due {
+    pub(super) sent: usize,
+    /// It stopped because it had sent enough.
+    pub(super) more: bool,
+    /// When the next copy is due; `u64::MAX` for none, or one that waits for a socket.
+    pub(super) next_ns: u64,
+}
+
+impl Publisher {
+    /// Takes a new peer set over, between two passes.
+    #[inline]
+    pub(super) fn adopt_peers(&mut self) {
+        if self.pass.is_none() && self.intake.pending() {
+            self.swap_peers();
+        }
+    }
+
+    #[cold]
+    pub(super) fn swap_peers(&mut self) {
+        if self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
+            self.peers_known = true;
+            self.counters.peer_sets.add(1);
+        }
+    }
+
+    /// Sends what is due, at most `most` passes.
+    #[inline]
+    pub(super) fn send_due(&mut self, most: usize) -> io::Result<Due> {
+        let mut sent = 0;
+        if !self.peers_known {
+            return Ok(Due { sent, more: false, next_ns: u64::MAX });
+        }
+        while sent < most {
+            let now_ns = self.clock.mono_ns();
+            if self.pass.is_none() {
+                match self.schedule.next(now_ns) {
+                    Next::Send { seq, copy } => self.begin(Pass { seq, copy }, now_ns),
+                    Next::At(next_ns) => return Ok(Due { sent, more: false, next_ns }),
+                    Next::Idle => return Ok(Due { sent, more: false, next_ns: u64::MAX }),
+                }
+            }
+            if !self.go_on(now_ns)? {
+                return Ok(Due { sent, more: false, next_ns: u64::MAX });
+            }
+            sent += 1;
+        }
+        Ok(Due { sent, more: true, next_ns: u64::MAX })
+    }
+
+    /// Starts the pass of one copy to all peers.
+    #[inline]
+    pub(super) fn begin(&mut self, pass: Pass, now_ns: u64) {
+        self.adopt_peers();
+        if self.framed {
+            self.ring.datagram_mut(pass.seq)[PATH_OFFSET] = pass.copy;
+        }
+        self.egress.begin(&mut self.fanout, now_ns, &self.counters);
+        self.pass = Some(pass);
+    }
+
+    /// Goes on with the running pass; returns whether it is done.
+    #[inline]
+    pub(super) fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
+        let Some(Pass { seq, copy }) = self.pass else { return Ok(true) };
+        let datagram = self.ring.datagram_mut(seq);
+        let bytes = if self.framed { &datagram[..] } else { &datagram[HEADER_LEN..] };
+        let first = copy == 0;
+        let registry = self.poll.registry();
+        if !self.egress.flush(registry, &mut self.fanout, bytes, first, now_ns, &self.counters)? {
+            return Ok(false);
+        }
+        self.pass = None;
+        if first {
+            self.counters.passes_first.add(1);
+            if self.fanout.len() == 0 {
+                self.counters.unheard.add(1);
+            }
+        } else {
+            self.counters.passes_later.add(1);
+        }
+        self.schedule.sent(seq, copy, now_ns);
+        self.counters.copies_shed.set(self.schedule.shed());
+        Ok(true)
+    }
+}
