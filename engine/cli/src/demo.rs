@@ -57,12 +57,12 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let network = Network::find(args.peers.into())?;
     let loss = Loss::new(args.loss, args.seed.unwrap_or_else(any_seed));
     let live = Live::start(args.duration, args.json);
-    live.say(&introduction(args, network, dns_server, loss));
+    live.say(&introduction(args, &network, dns_server, loss));
 
-    let pods = Pods::start(network, loss).map_err(Failure::about("cannot start the pods"))?;
+    let pods = Pods::start(network.clone(), loss).map_err(Failure::about("cannot start the pods"))?;
     let script = Script::new(args.peers.into(), args.duration);
-    let mut service = Service::start(dns, pods, network, script)?;
-    let publisher = publisher(network, dns_server)?;
+    let mut service = Service::start(dns, pods, network.clone(), script)?;
+    let publisher = publisher(&network, dns_server)?;
     service.expect(publisher.session());
 
     let monitor = publisher.monitor();
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
 }
 
 /// What is about to happen.
-fn introduction(args: &Demo, network: Network, dns_server: SocketAddr, loss: Loss) -> String {
+fn introduction(args: &Demo, network: &Network, dns_server: SocketAddr, loss: Loss) -> String {
     let (first, last, port) = (network.ip(0), network.ip(usize::from(args.peers) - 1), network.port);
     let usual = if network.is_usual() { "" } else { " (12000 on 127.77.0.* is taken)" };
     format!(
@@ -116,7 +116,7 @@ fn introduction(args: &Demo, network: Network, dns_server: SocketAddr, loss: Los
 }
 
 /// A publisher that has found those pods that are ready.
-fn publisher(network: Network, dns_server: SocketAddr) -> Result<Publisher, Failure> {
+fn publisher(network: &Network, dns_server: SocketAddr) -> Result<Publisher, Failure> {
     let query = DnsQuery::new(SERVICE, network.port).map_err(Failure::new)?.via([dns_server]);
     let mut publisher = Publisher::builder().source(Source::Dns(query)).copies(COPIES).build()?;
     publisher.wait_for_peers(FIRST_LOOKUP_MAX).map_err(Failure::new)?;

@@ -6,8 +6,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{LogFormat, Logging};
 
-pub(crate) fn start(args: &Logging) {
-    let level: LevelFilter = args.log_level.into();
+/// Starts logging; a command that draws on the terminal leaves out what only informs.
+pub(crate) fn start(args: &Logging, draws: bool) {
+    let level = match args.log_level.into() {
+        LevelFilter::INFO if draws => LevelFilter::WARN,
+        level => level,
+    };
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level)

@@ -21,7 +21,8 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let args = args::parse();
-    logging::start(&args.logging);
+    // The demo says itself what happens, and redraws its lines.
+    logging::start(&args.logging, matches!(args.command, Command::Demo(_)));
     match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

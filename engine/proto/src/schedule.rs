@@ -34,6 +34,15 @@ pub enum Next {
     Idle,
 }
 
+/// What was dropped to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Of which datagram.
+    pub seq: u64,
+    /// All of it, for it had not gone out once; otherwise only later copies.
+    pub unsent: bool,
+}
+
 /// What becomes of later copies that first copies leave no time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lagging {
@@ -172,18 +181,18 @@ impl Schedule {
         self.cursor[rank] = seq + 1;
     }
 
-    /// Drops the oldest datagram that still has copies to send, to make room.
-    ///
-    /// Returns its sequence if it had not gone out once, and `None` if only later copies were shed.
-    pub fn drop_oldest(&mut self) -> Option<u64> {
-        let oldest = self.cursor[self.copies - 1];
-        let unsent = oldest == self.cursor[0] && oldest < self.end;
+    /// Drops the oldest datagram that still has copies to send, to make room: all of it if it has not
+    /// gone out once, else its later copies.
+    pub fn drop_oldest(&mut self) -> Dropped {
+        let seq = self.cursor[self.copies - 1];
+        let unsent = seq == self.cursor[0];
         if unsent {
-            self.cursor[..self.copies].fill(oldest + 1);
+            debug_assert!(seq < self.end, "only what was sealed can be dropped");
+            self.cursor[..self.copies].fill(seq + 1);
         } else {
-            self.shed_before(oldest + 1);
+            self.shed_before(seq + 1);
         }
-        unsent.then_some(oldest)
+        Dropped { seq, unsent }
     }
 
     /// Gives up the later copies of everything before `seq`, which must have gone out once.

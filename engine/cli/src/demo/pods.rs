@@ -24,45 +24,54 @@ const WAKER: Token = Token(usize::MAX);
 /// How many blocks of addresses, and how many ports, are looked at for one that is free.
 const BLOCKS: u8 = 16;
 const PORTS: u16 = 16;
+/// The host in a block that is no pod.
+const CLAIM: u8 = 254;
 /// At the end: so long without a datagram, and at most so long altogether.
 const QUIET: Duration = Duration::from_millis(100);
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
-/// Addresses that nobody receives on: 127.77.N.1 and up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Addresses that nobody else receives on: 127.77.N.1 and up.
+#[derive(Clone)]
 pub(super) struct Network {
     block: u8,
     pub(super) port: u16,
+    /// Keeps other demos away from the block, whichever of its pods are running.
+    _claim: Arc<UdpSocket>,
 }
 
 impl Network {
-    /// Finds one with room for this many pods.
+    /// Finds a block with room for this many pods.
     pub(super) fn find(pods: usize) -> Result<Self, Failure> {
         let ports = limits::PORT_DEFAULT..limits::PORT_DEFAULT + PORTS;
-        let networks = ports.flat_map(|port| (0..BLOCKS).map(move |block| Self { block, port }));
-        for network in networks {
-            match (0..pods).try_for_each(|pod| UdpSocket::bind(network.address(pod)).map(drop)) {
-                Ok(()) => return Ok(network),
+        for (port, block) in ports.flat_map(|port| (0..BLOCKS).map(move |block| (port, block))) {
+            match Self::claim(block, port, pods) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => {
-                    return Err(Failure::about("cannot receive on addresses of 127.0.0.0/8")(error));
+                claimed => {
+                    return claimed.map_err(Failure::about("cannot receive on addresses of 127.0.0.0/8"));
                 }
             }
         }
         Err(Failure::new("no free port was found for the pods: too many programs listen on 0.0.0.0"))
     }
 
-    /// Whether others left it room where pods would usually be.
-    pub(super) fn is_usual(self) -> bool {
-        self == Self { block: 0, port: limits::PORT_DEFAULT }
+    fn claim(block: u8, port: u16, pods: usize) -> io::Result<Self> {
+        let claim = UdpSocket::bind((Ipv4Addr::new(127, 77, block, CLAIM), port))?;
+        let network = Self { block, port, _claim: Arc::new(claim) };
+        (0..pods).try_for_each(|pod| UdpSocket::bind(network.address(pod)).map(drop))?;
+        Ok(network)
     }
 
-    pub(super) fn ip(self, pod: usize) -> Ipv4Addr {
+    /// Whether others left it room where pods would usually be.
+    pub(super) fn is_usual(&self) -> bool {
+        (self.block, self.port) == (0, limits::PORT_DEFAULT)
+    }
+
+    pub(super) fn ip(&self, pod: usize) -> Ipv4Addr {
         // At most 200 pods: the command line sees to it.
         Ipv4Addr::new(127, 77, self.block, u8::try_from(pod + 1).unwrap_or(u8::MAX))
     }
 
-    fn address(self, pod: usize) -> SocketAddr {
+    fn address(&self, pod: usize) -> SocketAddr {
         (self.ip(pod), self.port).into()
     }
 }

@@ -189,3 +189,59 @@ impl Results {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(totals: Totals, socket_dropped: u64) -> Results {
+        let lifetime = Lifetime { came: None, left: None, again: false };
+        Results {
+            loss: Loss::new(3.0, 1),
+            dns_server: (Ipv4Addr::LOCALHOST, 53).into(),
+            interrupted: false,
+            elapsed: Duration::from_secs(2),
+            rate: 1000.0,
+            published: 2000,
+            unsent: 0,
+            lookups: (2, 0),
+            peer_sets: 1,
+            rows: vec![Row { ip: Ipv4Addr::LOCALHOST, lifetime, totals }],
+            traffic: Traffic { socket_dropped, ..Traffic::default() },
+            latencies: Histogram::new(3).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_lost_on_purpose_breaks_no_promise() {
+        let totals = Totals { owed: 9, delivered: 8, lost_on_purpose: 1, besides: 5, ..Totals::default() };
+        let results = results(totals, 0);
+        assert_eq!(results.broken(), None);
+        assert_eq!(results.json()["promise_kept"], true);
+    }
+
+    #[test]
+    fn what_is_lost_otherwise_comes_twice_or_altered_breaks_the_promise() {
+        let broken = [
+            (Totals { lost_otherwise: 1, ..Totals::default() }, "1 message was lost"),
+            (Totals { twice: 2, ..Totals::default() }, "2 messages were handed on twice"),
+            (Totals { wrong: 3, ..Totals::default() }, "3 messages were altered"),
+        ];
+        for (totals, how) in broken {
+            let said = results(totals, 0).broken().expect("it is broken");
+            assert!(said.contains(how) && !said.contains("kernel"), "{said}");
+            let said = results(totals, 70).broken().expect("it is broken");
+            assert!(said.contains("the kernel dropped 70 datagrams"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_was_not_reached_is_told() {
+        let mut results = results(Totals::default(), 0);
+        assert!(!results.is_behind());
+        results.rate = 1100.0;
+        assert!(results.is_behind());
+        (results.rate, results.published) = (0.001, 1);
+        assert!(!results.is_behind());
+    }
+}

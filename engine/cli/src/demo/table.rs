@@ -35,12 +35,9 @@ const BOUNDS_NS: [u64; 17] = [
 
 /// Pods, sums, latencies.
 pub(super) fn render(results: &Results) -> String {
-    let mut text = table(results);
-    text.push('\n');
-    text += &sums(results);
-    text.push('\n');
-    text += &latencies(results);
-    text
+    let parts = [table(results), sums(results), latencies(results)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
 }
 
 /// One row for each pod, or for each group of pods.
@@ -117,9 +114,11 @@ fn sums(results: &Results) -> String {
     let (totals, traffic) = (results.totals(), results.traffic);
     let count = |count: u64| HumanCount(count).to_string();
     let percent = results.loss.percent();
+    let many =
+        |number: u64, what: &str| format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" });
     let mut lines = vec![format!(
-        "{} messages published in {:.1} s, {} copies each{}",
-        count(results.published),
+        "{} published in {:.1} s, {} copies each{}",
+        many(results.published, "message"),
         results.elapsed.as_secs_f64(),
         super::COPIES,
         if results.interrupted { "; ended early by a signal" } else { "" }
@@ -132,9 +131,13 @@ fn sums(results: &Results) -> String {
         ));
     }
     lines.push(format!(
-        "  DNS         {} lookups, {} peer sets",
-        count(results.lookups.0),
-        count(results.peer_sets)
+        "  DNS         {}, {}",
+        many(results.lookups.0, "lookup"),
+        many(results.peer_sets, "peer set")
+    ));
+    lines.push(format!(
+        "  owed        {}: each of these to each pod that was a peer at that time",
+        many(totals.owed, "message")
     ));
     lines.push(format!(
         "  datagrams   {} got to the pods, {} of them were dropped on purpose",
@@ -145,7 +148,7 @@ fn sums(results: &Results) -> String {
         "  duplicates  {} dropped, so that each message was handed on once",
         count(traffic.duplicates)
     ));
-    lines.push(format!("  rescued     {} messages by their second copy", count(totals.rescued)));
+    lines.push(format!("  rescued     {} by the second copy", count(totals.rescued)));
     lines.push(format!(
         "  lost        {} on purpose, by both copies; {percent} % x {percent} % of {} would be {}",
         count(totals.lost_on_purpose),
@@ -210,7 +213,8 @@ fn latencies(results: &Results) -> String {
         let label = match *upper {
             u64::MAX => format!("{:>6}", "more"),
             upper if upper < 1_000_000 => format!("{:>3} µs", upper / 1_000),
-            upper => format!("{:>3} ms", upper / 1_000_000),
+            upper if upper < 1_000_000_000 => format!("{:>3} ms", upper / 1_000_000),
+            upper => format!("{:>3} s ", upper / 1_000_000_000),
         };
         // Something is never shown as nothing.
         let len = usize::try_from((count * BAR_MAX).div_ceil(most)).unwrap_or(0);

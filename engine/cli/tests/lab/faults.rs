@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headcast::Backlog;
 use headcast::peers::PeerSet;
 use headcast_udp::Errno;
 
@@ -95,6 +96,50 @@ fn a_batch_goes_on_where_a_full_socket_stopped_it() {
         pod.assert_got(0..100);
         assert_eq!(pod.numbers, (0..100).collect::<Vec<_>>(), "in order, for nothing was sent twice");
         assert_eq!(pod.subscriber.counters().duplicates.get(), 0);
+    }
+}
+
+#[test]
+fn when_messages_may_be_dropped_the_counters_add_up_and_what_arrives_is_whole() {
+    for backlog in [Backlog::DropNewest, Backlog::DropOldest] {
+        let lab = Lab::up("--pods 20");
+        let pods = Pods::start(&lab, lab.addresses());
+        let building = lab.thread("publisher", move || {
+            ready(publisher().send_buffer(1).ring(64).spacing(Duration::ZERO).backlog(backlog), 20)
+        });
+        let mut publisher = building.join().expect("no panic");
+        lab.run("squeeze 20mbit");
+        let publishing = lab.thread("publisher", move || {
+            let mut refused = 0;
+            for number in 0..5_000u64 {
+                refused += u64::from(publisher.publish(&number.to_le_bytes()).is_err());
+                publisher.turn(Some(Duration::ZERO)).expect("a turn");
+            }
+            assert_eq!(publisher.close(SOON).expect("closed"), 0);
+            let counters = publisher.counters();
+            let dropped = counters.dropped_newest.get() + counters.dropped_oldest.get();
+            assert!(
+                counters.blocked.get() > 10 && dropped > 100,
+                "{:?}",
+                counters.each().collect::<Vec<_>>()
+            );
+            assert_eq!(refused, counters.dropped_newest.get());
+            assert_eq!(counters.messages.get() + counters.dropped_newest.get(), 5_000);
+            assert_eq!(counters.messages.get(), counters.passes_first.get() + counters.dropped_oldest.get());
+            assert_eq!(counters.passes_first.get(), counters.passes_later.get() + counters.copies_shed.get());
+            counters.passes_first.get()
+        });
+        let passes = publishing.join().expect("no panic");
+        lab.run("squeeze off");
+        for pod in pods.stop() {
+            let mut numbers = pod.numbers.clone();
+            numbers.sort_unstable();
+            numbers.dedup();
+            assert_eq!(numbers.len(), pod.numbers.len(), "{backlog:?}: nothing is handed on twice");
+            // A message that was given up in the middle of its pass has reached some pods.
+            let count = numbers.len() as u64;
+            assert!(count >= passes && numbers.last() < Some(&5_000), "{backlog:?}: {count} of {passes}");
+        }
     }
 }
 

@@ -40,12 +40,10 @@ impl Publisher {
     /// Gives up the oldest datagram in the ring: its later copies, or all of it.
     #[cold]
     pub(super) fn drop_oldest(&mut self) {
-        if let Some(seq) = self.schedule.drop_oldest() {
-            self.counters.dropped_oldest.add(1);
-            self.pass = self.pass.filter(|pass| pass.seq != seq);
-        } else {
-            self.pass = self.pass.filter(|pass| pass.copy == 0);
-        }
+        let dropped = self.schedule.drop_oldest();
+        self.counters.dropped_oldest.add(dropped.unsent.into());
+        // What is going out right now may be what was dropped: its slot is about to be used again.
+        self.pass = self.pass.filter(|pass| pass.seq != dropped.seq || (pass.copy == 0 && !dropped.unsent));
         self.counters.copies_shed.set(self.schedule.shed());
     }
 
