@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{HEADCAST, Lab, NAME, until};
 
@@ -97,6 +97,31 @@ fn two_publishers_on_one_host_stay_apart() {
         let first = texts.next();
         assert!(texts.all(|text| Some(text) == first), "each publisher's messages are its own");
     }
+}
+
+#[test]
+fn resolve_shows_changes_as_they_come() {
+    let lab = Lab::up("--pods 2");
+    // In a namespace that has no DNS server in its configuration: the option names one.
+    let mut watching =
+        lab.headcast("pods", &format!("resolve {NAME}:12000 --watch --json --dns-server 10.78.0.53:53"));
+    let mut lines = watching.lines();
+    let mut next =
+        || serde_json::from_str::<Value>(&lines.next().expect("a line").expect("text")).expect("JSON");
+    let first = next();
+    assert_eq!(
+        (&first["peers"], &first["ttl_seconds"]),
+        (&json!(["10.77.0.1:12000", "10.77.0.2:12000"]), &json!(1))
+    );
+    lab.run("dns del 10.77.0.2");
+    let (change, gone) = (next(), json!(["10.77.0.2:12000"]));
+    assert_eq!((&change["removed"], &change["added"]), (&gone, &json!([])));
+    lab.run("dns add 10.77.0.2");
+    assert_eq!(next()["added"], gone);
+    lab.run("dns fail servfail");
+    assert_eq!(next()["trouble"], "DNS server answered SERVFAIL");
+    watching.signal(Signal::SIGTERM);
+    assert!(watching.wait().status.success());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A network lab for a test: namespaces, a DNS server, and what breaks them.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -113,6 +114,12 @@ impl Running {
         let child = self.0.as_ref().expect("running");
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
         nix::sys::signal::kill(pid, signal).expect("signalled");
+    }
+
+    /// The lines of its standard output, as they come.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = std::io::Result<String>> + use<> {
+        let child = self.0.as_mut().expect("running");
+        BufReader::new(child.stdout.take().expect("a pipe")).lines()
     }
 
     pub(crate) fn wait(mut self) -> Output {

@@ -26,3 +26,28 @@ fn help_teaches_with_examples() {
     assert_eq!(headcast("").status.code(), Some(2));
     assert_eq!(headcast("--version").status.code(), Some(0));
 }
+
+#[test]
+fn options_come_from_the_environment_as_well_and_logs_can_be_json() {
+    let port = crate::support::free_port();
+    let receiver = std::net::UdpSocket::bind(("127.0.0.1", port)).expect("a port");
+    let output = std::process::Command::new(crate::support::HEADCAST)
+        .arg("publish")
+        .env("HEADCAST_PEERS", format!("127.0.0.1:{port}"))
+        .env("HEADCAST_MESSAGE", "from the environment")
+        .env("HEADCAST_RAW", "yes")
+        .env("HEADCAST_LOG_FORMAT", "json")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut buffer = [0; 64];
+    let len = receiver.recv(&mut buffer).expect("a datagram");
+    assert_eq!(&buffer[..len], b"from the environment");
+    let log = stderr(&output);
+    let lines = log.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let ready =
+        lines.iter().find(|line| line["fields"]["message"] == "ready").expect("it says when it is ready");
+    let capabilities = ready["fields"]["capabilities"].as_str().expect("text");
+    assert!(capabilities.contains("sendmmsg of 1024, IPv4 send buffer 4194304 B asked, "), "{capabilities}");
+}

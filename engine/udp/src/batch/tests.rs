@@ -60,6 +60,21 @@ fn more_peers_than_a_call_takes_need_more_calls() {
 }
 
 #[test]
+fn twenty_five_hundred_peers_take_three_calls() {
+    let any = "0.0.0.0:0".parse().expect("an address");
+    let (receiver, _) = crate::ingress(any, 4 << 20).expect("a socket");
+    let port = receiver.local_addr().expect("an address").port();
+    // All of 127.0.0.0/8 is this host.
+    let peers: Vec<_> =
+        (0..2_500u32).map(|n| SocketAddr::from(((0x7f01_0000 + n).to_be_bytes(), port))).collect();
+    let mut batch = Batch::new(&peers, CALL_MAX);
+    batch.begin(0);
+    let progress = batch.flush(egress().as_fd(), b"x", 0);
+    assert_eq!((progress.sent, progress.calls, progress.outcome), (2_500, 3, Outcome::Done));
+    assert_eq!(received(&receiver).len(), 2_500);
+}
+
+#[test]
 fn another_peer_is_first_each_time() {
     let sockets = receivers(3);
     let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
