@@ -182,7 +182,9 @@ impl Publisher {
             }
         }
         // A new peer set needs no look here: the control thread wakes us for it.
-        if timeout != Some(Duration::ZERO) && !self.queue.may_sleep() {
+        // While the ring is full the queue cannot be emptied: then only what makes room is worth waking for.
+        let takes = self.schedule.has_room() || self.backlog == Backlog::DropOldest;
+        if timeout != Some(Duration::ZERO) && takes && !self.queue.may_sleep() {
             timeout = Some(Duration::ZERO);
         }
         let polled = self.poll.poll(&mut self.events, timeout);

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{LookupError, PeerError, PeerSet, parse_peer};
+use crate::{LookupError, PeerError, PeerSet, parse_peer, target::Quoted};
 
 /// The largest file that is read, in bytes.
 pub const FILE_SIZE_MAX: u64 = 16 << 20;
@@ -71,7 +71,7 @@ impl fmt::Display for ListError {
             Self::Line { line, text, error: PeerError::NotAnAddress(_) } => {
                 write!(f, "line {line}: {}", PeerError::NotAnAddress(text.clone()))
             }
-            Self::Line { line, text, error } => write!(f, "line {line}, '{text}': {error}"),
+            Self::Line { line, text, error } => write!(f, "line {line}, '{}': {error}", Quoted(text)),
             Self::NoPeers => f.write_str("no peers; list one address a line"),
             Self::TooMany(max) => write!(f, "more than {max} peers; shorten the list or raise the limit"),
         }

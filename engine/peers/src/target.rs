@@ -161,15 +161,29 @@ impl fmt::Display for PeerError {
         match self {
             Self::NotAnAddress(text) => write!(
                 f,
-                "'{text}' is not an address; write 10.0.0.1, 10.0.0.1:9000, 2001:db8::1 or [2001:db8::1]:9000"
+                "'{}' is not an address; write 10.0.0.1, 10.0.0.1:9000, 2001:db8::1 or [2001:db8::1]:9000",
+                Quoted(text)
             ),
-            Self::Port(port) => write!(f, "'{port}' is not a port; use a number from 1 to 65535"),
+            Self::Port(port) => write!(f, "'{}' is not a port; use a number from 1 to 65535", Quoted(port)),
             Self::Unspecified(ip) => write!(f, "{ip} names no host; use the address of one host"),
             Self::Multicast(ip) => write!(f, "{ip} is a multicast group; use the address of one host"),
             Self::Broadcast => {
                 write!(f, "255.255.255.255 is the broadcast address; use the address of one host")
             }
         }
+    }
+}
+
+/// The most characters of a wrong text that a message repeats.
+const QUOTE_MAX: usize = 80;
+
+/// Text from outside, fit for one line of a log: not longer than a line, and nothing that moves a terminal.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        self.0.chars().take(QUOTE_MAX).try_for_each(|c| fmt::Write::write_char(f, shown(c)))
     }
 }
 

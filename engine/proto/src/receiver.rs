@@ -215,12 +215,14 @@ impl Entry {
     /// Starts a session; the one before stays known as far as it came.
     fn change_session(&mut self, session: Session) {
         let returns = self.retired == Some(session);
-        let floor = if returns { self.retired_highest.saturating_add(1) } else { 0 };
+        let (seen, ended) = if returns { (self.retired_highest, self.retired_ended) } else { (0, false) };
         self.retired = Some(self.session);
         self.retired_highest = self.window.reached();
+        self.retired_ended = self.ended;
         self.session = session;
-        self.window.reset(floor);
+        self.window.reset(seen);
         self.restart();
+        self.ended = ended;
     }
 }
 

@@ -37,8 +37,8 @@ pub struct Window {
     highest: u64,
     /// The lowest sequence that arrived; what came before it was never missed.
     first: u64,
-    /// Everything below counts as seen.
-    floor: u64,
+    /// Everything up to here counts as seen; 0 for nothing.
+    seen: u64,
     lost: u64,
 }
 
@@ -53,13 +53,13 @@ impl Window {
     pub fn new(bits: usize) -> Self {
         assert!(bits.is_power_of_two() && bits >= 128, "a window has a power of two of bits, at least 128");
         let blocks = vec![0; bits / 64].into_boxed_slice();
-        Self { blocks, highest: 0, first: 0, floor: 0, lost: 0 }
+        Self { blocks, highest: 0, first: 0, seen: 0, lost: 0 }
     }
 
-    /// Forgets everything; sequences below `floor` count as seen.
-    pub fn reset(&mut self, floor: u64) {
+    /// Forgets everything; sequences up to `seen` count as seen.
+    pub fn reset(&mut self, seen: u64) {
         self.blocks.fill(0);
-        (self.highest, self.first, self.floor, self.lost) = (0, 0, floor, 0);
+        (self.highest, self.first, self.seen, self.lost) = (0, 0, seen, 0);
     }
 
     /// The highest sequence known, from an arrival or from [`advance`](Self::advance); 0 for none.
@@ -71,7 +71,7 @@ impl Window {
 
     /// Everything up to here has arrived or counts as seen, if it ever will.
     pub(crate) fn reached(&self) -> u64 {
-        self.highest.max(self.floor.saturating_sub(1))
+        self.highest.max(self.seen)
     }
 
     /// How far ahead of [`highest`](Self::highest) a sequence may be.
@@ -110,7 +110,7 @@ impl Window {
     pub fn observe(&mut self, seq: u64) -> Arrival {
         if seq > self.highest {
             if self.first == 0 {
-                if seq < self.floor {
+                if seq <= self.seen {
                     return Arrival::Behind;
                 }
                 self.start(seq);
@@ -119,7 +119,7 @@ impl Window {
             } else {
                 self.advance(seq);
             }
-        } else if seq < self.low() || seq < self.floor {
+        } else if seq < self.low() || seq <= self.seen {
             return Arrival::Behind;
         }
         let bit = 1 << (seq % BLOCK);

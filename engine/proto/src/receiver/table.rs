@@ -31,9 +31,10 @@ pub(super) struct Entry {
     /// How much of the window's loss is in the receiver's count.
     pub(super) lost_booked: u64,
     pub(super) ended: bool,
-    /// The session before, and how far it had come.
+    /// The session before, how far it had come, and whether it had ended.
     pub(super) retired: Option<Session>,
     pub(super) retired_highest: u64,
+    pub(super) retired_ended: bool,
 }
 
 impl Entry {
@@ -76,6 +77,7 @@ impl Table {
             ended: false,
             retired: None,
             retired_highest: 0,
+            retired_ended: false,
         };
         Self {
             entries: std::iter::repeat_with(entry).take(limits.publishers).collect(),
@@ -122,7 +124,7 @@ impl Table {
         (entry.publisher, entry.stream) = (datagram.publisher(), datagram.stream());
         entry.session = datagram.session();
         (entry.heard_ns, entry.new_ns) = (now.mono_ns, now.mono_ns);
-        (entry.retired, entry.retired_highest) = (None, 0);
+        (entry.retired, entry.retired_highest, entry.retired_ended) = (None, 0, false);
         entry.window.reset(0);
         entry.restart();
         // The table has fewer than 2^32 places: `new` asserts it.

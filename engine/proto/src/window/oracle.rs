@@ -10,19 +10,19 @@ pub struct Oracle {
     blocks: u64,
     arrived: BTreeSet<u64>,
     highest: u64,
-    floor: u64,
+    seen: u64,
 }
 
 impl Oracle {
     /// As [`Window::new`](super::Window::new).
     #[must_use]
     pub fn new(bits: usize) -> Self {
-        Self { blocks: bits as u64 / BLOCK, arrived: BTreeSet::new(), highest: 0, floor: 0 }
+        Self { blocks: bits as u64 / BLOCK, arrived: BTreeSet::new(), highest: 0, seen: 0 }
     }
 
     /// As [`Window::reset`](super::Window::reset).
-    pub fn reset(&mut self, floor: u64) {
-        (self.arrived, self.highest, self.floor) = (BTreeSet::new(), 0, floor);
+    pub fn reset(&mut self, seen: u64) {
+        (self.arrived, self.highest, self.seen) = (BTreeSet::new(), 0, seen);
     }
 
     fn low(&self) -> u64 {
@@ -31,7 +31,7 @@ impl Oracle {
 
     /// As [`Window::observe`](super::Window::observe).
     pub fn observe(&mut self, seq: u64) -> Arrival {
-        if seq < self.floor || seq < self.low() {
+        if seq <= self.seen || seq < self.low() {
             return Arrival::Behind;
         }
         if !self.arrived.is_empty()

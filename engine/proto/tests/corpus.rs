@@ -1,0 +1,27 @@
+//! What the fuzzer's corpus holds, replayed without a fuzzer.
+
+#[path = "../../../fuzz/invariants/corpus.rs"]
+mod corpus;
+#[path = "../../../fuzz/invariants/decode.rs"]
+mod decode;
+#[path = "../../../fuzz/invariants/receiver.rs"]
+mod receiver;
+#[path = "../../../fuzz/invariants/script.rs"]
+mod script;
+#[path = "../../../fuzz/invariants/window.rs"]
+mod window;
+
+#[test]
+fn every_datagram_of_the_corpus_parses_as_the_wire_format_says() {
+    corpus::replay("decode", decode::check);
+}
+
+#[test]
+fn the_window_agrees_with_its_oracle_on_every_story_of_the_corpus() {
+    corpus::replay("window", window::check);
+}
+
+#[test]
+fn the_receiver_keeps_its_promises_in_every_story_of_the_corpus() {
+    corpus::replay("receiver", receiver::check);
+}
