@@ -1,49 +1,40 @@
 //! The only place in the library that reads a clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use headcast_proto::Now;
+use nix::time::{ClockId, clock_gettime};
 
-/// Monotonic time since it was made, and the wall clock's.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    origin: Instant,
+/// Both clocks. Read without the standard library's types, whose differences cost more than the reading.
+#[inline]
+pub(crate) fn now() -> Now {
+    Now { mono_ns: mono_ns(), unix_ns: unix_ns() }
 }
 
-impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "this is the edge where time is read")]
-    pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
-    }
-
-    #[inline]
-    pub(crate) fn now(&self) -> Now {
-        Now { mono_ns: self.mono_ns(), unix_ns: unix_ns() }
-    }
-
-    /// Nanoseconds on the monotonic clock; a u64 holds 584 years of them.
-    #[inline]
-    pub(crate) fn mono_ns(&self) -> u64 {
-        nanos(self.instant().saturating_duration_since(self.origin))
-    }
-
-    #[inline]
-    #[expect(clippy::disallowed_methods, reason = "this is the edge where time is read")]
-    pub(crate) fn instant(&self) -> Instant {
-        Instant::now()
-    }
-
-    /// `instant` on the same scale as [`mono_ns`](Self::mono_ns).
-    pub(crate) fn ns_of(&self, instant: Instant) -> u64 {
-        nanos(instant.saturating_duration_since(self.origin))
-    }
+/// Nanoseconds on the monotonic clock, from an origin that is the machine's.
+#[inline]
+pub(crate) fn mono_ns() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC)
 }
 
 /// Nanoseconds since the Unix epoch.
 #[inline]
-#[expect(clippy::disallowed_methods, reason = "this is the edge where time is read")]
 pub(crate) fn unix_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos)
+    read(ClockId::CLOCK_REALTIME)
+}
+
+/// The monotonic clock for the control thread, whose parts speak in the standard library's types.
+#[expect(clippy::disallowed_methods, reason = "this is the edge where time is read")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// A u64 holds 584 years of nanoseconds. The kernel has both clocks, so reading them does not fail, and
+/// neither is before its epoch, so both parts are positive.
+#[inline]
+fn read(clock: ClockId) -> u64 {
+    let Ok(time) = clock_gettime(clock) else { return 0 };
+    time.tv_sec().cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec().cast_unsigned())
 }
 
 /// A duration in nanoseconds, at most `u64::MAX`.

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use headcast_peers::handoff::{Offer, handoff};
 use headcast_peers::{Outcome, Report, Stop, Watcher};
 use headcast_udp::{Failure, Peers};
 
-use crate::clock::Clock;
+use crate::clock;
 use crate::counters::PublisherCounters;
 use crate::egress::Fanout;
 use crate::queue::Queue;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     lookups: AtomicU64,
     /// Those among them that brought nothing to rely on.
     lookups_failed: AtomicU64,
-    /// When the set was last known to be what the source says, in ns of the publisher's clock; 0 = never.
+    /// When the set was last known to be what the source says, on the monotonic clock; 0 = never.
     confirmed_ns: AtomicU64,
     /// Somebody has said who the peers are, be it nobody.
     known: AtomicBool,
@@ -65,7 +65,6 @@ impl Control {
     pub(crate) fn start(
         watcher: Watcher,
         call_max: usize,
-        clock: Clock,
         queue: &Arc<Queue>,
     ) -> io::Result<(Self, Intake<Fanout>, Arc<Shared>)> {
         let (offer, intake) = handoff();
@@ -81,7 +80,6 @@ impl Control {
             watcher,
             offer,
             call_max,
-            clock,
             stop: stop.clone(),
             queue: Arc::clone(queue),
             shared: Arc::clone(&shared),
@@ -107,7 +105,6 @@ struct Refresher {
     watcher: Watcher,
     offer: Offer<Fanout>,
     call_max: usize,
-    clock: Clock,
     stop: Stop,
     queue: Arc<Queue>,
     shared: Arc<Shared>,
@@ -118,13 +115,14 @@ struct Refresher {
 impl Refresher {
     fn run(mut self) {
         loop {
-            let report = self.watcher.refresh(self.clock.instant(), &self.stop);
+            let asked_ns = clock::mono_ns();
+            let report = self.watcher.refresh(clock::instant(), &self.stop);
             if self.stop.is_stopped() {
                 return;
             }
             let next = report.next;
             self.log(&report);
-            self.publish(report);
+            self.publish(report, asked_ns);
             if self.stop.wait(next) {
                 return;
             }
@@ -132,13 +130,13 @@ impl Refresher {
         }
     }
 
-    fn publish(&mut self, report: Report) {
+    fn publish(&mut self, report: Report, asked_ns: u64) {
         self.shared.lookups.fetch_add(1, Relaxed);
         if !report.outcome.is_current() {
             self.shared.lookups_failed.fetch_add(1, Relaxed);
         }
-        if let Some(confirmed) = self.watcher.last_success() {
-            self.shared.confirmed_ns.store(self.clock.ns_of(confirmed).max(1), Relaxed);
+        if report.outcome.is_current() {
+            self.shared.confirmed_ns.store(asked_ns, Relaxed);
         }
         let answered = report.changed || report.outcome.is_current();
         let first = answered && !self.shared.known.load(Relaxed);
@@ -208,7 +206,6 @@ impl std::fmt::Debug for Few<'_> {
 pub struct Monitor {
     pub(crate) counters: Arc<PublisherCounters>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) clock: Clock,
 }
 
 /// Who the peers are and how sure that is.
@@ -245,7 +242,7 @@ impl Monitor {
         let latest = self.shared.latest();
         let tables = || latest.peers.iter().flatten();
         let confirmed_ns = self.shared.confirmed_ns.load(Relaxed);
-        let age_ns = self.clock.mono_ns().saturating_sub(confirmed_ns);
+        let age_ns = clock::mono_ns().saturating_sub(confirmed_ns);
         Status {
             peers: tables().flat_map(|peers| peers.addresses()).copied().collect(),
             failures,
@@ -261,12 +258,5 @@ impl Monitor {
     #[must_use]
     pub fn failures(&self) -> Vec<Failure> {
         self.shared.latest().peers.iter().flatten().flat_map(|peers| peers.failures()).collect()
-    }
-
-    /// The moment of the last confirmation, on the clock of [`Instant`].
-    #[must_use]
-    pub fn confirmed_at(&self) -> Option<Instant> {
-        let age = self.status().age?;
-        self.clock.instant().checked_sub(age)
     }
 }

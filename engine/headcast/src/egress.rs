@@ -15,18 +15,19 @@ use crate::counters::PublisherCounters;
 /// The prepared batches of one peer set; made by the control thread.
 pub(crate) struct Fanout {
     batches: [Batch; 2],
+    len: usize,
 }
 
 impl Fanout {
     pub(crate) fn new(peers: &PeerSet, call_max: usize) -> Self {
         // Sorted, so IPv4 comes first.
         let (v4, v6) = peers.as_slice().split_at(peers.as_slice().partition_point(SocketAddr::is_ipv4));
-        Self { batches: [Batch::new(v4, call_max), Batch::new(v6, call_max)] }
+        Self { batches: [Batch::new(v4, call_max), Batch::new(v6, call_max)], len: peers.len() }
     }
 
     /// How many peers there are.
     pub(crate) fn len(&self) -> usize {
-        self.batches.iter().map(Batch::len).sum()
+        self.len
     }
 
     /// For any thread to read who failed.
@@ -55,7 +56,6 @@ pub(crate) struct Egress {
 
 impl Egress {
     pub(crate) fn open(
-        registry: &Registry,
         token: Token,
         send_buffer: usize,
         capabilities: &mut Capabilities,
@@ -67,7 +67,6 @@ impl Egress {
         for (slot, (family, bind)) in sockets.iter_mut().zip(binds) {
             match headcast_udp::egress(bind, send_buffer) {
                 Ok((socket, buffer)) => {
-                    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
                     capabilities.send_buffers.push((family, buffer));
                     *slot = Some(socket);
                 }
@@ -91,8 +90,13 @@ impl Egress {
     #[inline]
     pub(crate) fn begin(&self, fanout: &mut Fanout, now_ns: u64, counters: &PublisherCounters) {
         for batch in &mut fanout.batches {
+            if batch.is_empty() {
+                continue;
+            }
             batch.begin(now_ns);
-            counters.quarantined.add(batch.quarantined() as u64);
+            if batch.quarantined() > 0 {
+                counters.quarantined.add(batch.quarantined() as u64);
+            }
         }
         counters.offered.add(fanout.len() as u64);
     }
@@ -138,21 +142,25 @@ impl Egress {
         Ok(done)
     }
 
-    /// Writability is asked for only while a pass is blocked: the kernel would wake us for every
-    /// datagram that leaves.
+    /// The poll knows a socket only while a pass is blocked on it: for a socket that it knows, whatever it
+    /// asks of it, the kernel calls it for every datagram that leaves, at a twelfth of a datagram's cost.
     #[inline]
     fn watch(&mut self, registry: &Registry, family: usize, writable: bool) -> io::Result<()> {
         if self.watched[family] == writable {
             return Ok(());
         }
         let Some(socket) = &self.sockets[family] else { return Ok(()) };
-        let interest = if writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        registry.reregister(&mut SourceFd(&socket.as_raw_fd()), self.token, interest)?;
+        let fd = socket.as_raw_fd();
+        if writable {
+            registry.register(&mut SourceFd(&fd), self.token, Interest::WRITABLE)?;
+        } else {
+            registry.deregister(&mut SourceFd(&fd))?;
+        }
         self.watched[family] = writable;
         Ok(())
     }
 
-    /// Empties the sockets of what nobody should have sent, so that the poll tells of more.
+    /// Empties the sockets of what nobody should have sent, and counts it.
     #[cold]
     pub(crate) fn drain_strays(&mut self, counters: &PublisherCounters) {
         for socket in self.sockets.iter().flatten() {

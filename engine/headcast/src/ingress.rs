@@ -88,7 +88,7 @@ impl Ingress {
                 (Socket::Unix(socket, path.clone()), buffer)
             }
         };
-        let spare = (0..headcast_udp::RECEIVE_MAX).map(|_| crate::ring::new_slot(payload_max)).collect();
+        let spare = (0..headcast_udp::RECEIVE_MAX).map(|_| Slot::new(payload_max)).collect();
         Ok((Self { socket, batch: ReceiveBatch::new(), spare }, buffer))
     }
 

@@ -18,7 +18,7 @@ pub use builder::Builder;
 pub use claim::Claim;
 
 use crate::affinity;
-use crate::clock::{Clock, nanos};
+use crate::clock::{self, nanos};
 use crate::control::{Control, Intake, Monitor, Shared};
 use crate::counters::PublisherCounters;
 use crate::egress::{Egress, Fanout};
@@ -34,11 +34,11 @@ const EGRESS: Token = Token(1);
 const INGRESS: Token = Token(2);
 const TIMER: Token = Token(3);
 
-/// Passes that one turn sends before it looks at events again.
-const PASSES_MAX: usize = 64;
-
 /// Waits shorter than this are timed to the nanosecond; `epoll_wait` would round them up to milliseconds.
 const TIMER_BELOW_NS: u64 = 10_000_000;
+
+/// How often a turn looks for what came to the sockets that send. Until then it waits in their buffers.
+const STRAYS_EVERY_NS: u64 = 1_000_000_000;
 
 /// What to do with a message when the ring is full of messages that have not gone out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,6 @@ pub enum Backlog {
 /// All memory is taken when it is built. It is driven by whoever owns it: by [`turn`](Self::turn) in a
 /// loop of his own, or by [`run`](Self::run).
 pub struct Publisher {
-    clock: Clock,
     sequencer: Sequencer,
     schedule: Schedule,
     ring: Ring,
@@ -75,6 +74,7 @@ pub struct Publisher {
     poll: Poll,
     events: Events,
     timer: Timer,
+    strays_due_ns: u64,
     framed: bool,
     copies: u8,
     backlog: Backlog,
@@ -139,14 +139,19 @@ impl Publisher {
     /// # Errors
     /// When a socket or the poll itself fails for good.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
-        let due = self.send_due(PASSES_MAX)?;
+        let due = self.send_due(clock::mono_ns())?;
         let timeout =
             if due.sent > 0 || due.more || self.ingress_can_go_on() { Some(Duration::ZERO) } else { timeout };
         self.wait(timeout, due.next_ns)?;
         self.adopt_peers();
         self.take_queue();
         self.take_ingress()?;
-        Ok(due.sent + self.send_due(PASSES_MAX)?.sent)
+        let now_ns = clock::mono_ns();
+        if now_ns >= self.strays_due_ns {
+            self.strays_due_ns = now_ns + STRAYS_EVERY_NS;
+            self.egress.drain_strays(&self.counters);
+        }
+        Ok(due.sent + self.send_due(now_ns)?.sent)
     }
 
     /// Turns until a [`Handle`] says stop. Then everything that was accepted is still there to be sent:
@@ -170,7 +175,7 @@ impl Publisher {
     fn wait(&mut self, timeout: Option<Duration>, next_ns: u64) -> io::Result<()> {
         let mut timeout = timeout;
         if timeout != Some(Duration::ZERO) {
-            let now_ns = self.clock.mono_ns();
+            let now_ns = clock::mono_ns();
             let deadline_ns =
                 timeout.map_or(u64::MAX, |timeout| now_ns.saturating_add(nanos(timeout))).min(next_ns);
             match deadline_ns.saturating_sub(now_ns) {
@@ -195,12 +200,8 @@ impl Publisher {
             polled => polled?,
         }
         for event in &self.events {
-            match event.token() {
-                INGRESS => self.ingress_ready = true,
-                EGRESS if event.is_readable() => self.egress.drain_strays(&self.counters),
-                // The others only end the wait.
-                _ => {}
-            }
+            // The others only end the wait.
+            self.ingress_ready |= event.token() == INGRESS;
         }
         Ok(())
     }
@@ -211,13 +212,13 @@ impl Publisher {
     /// When `timeout` has passed, or the source has said at least once that there is nobody and
     /// `timeout` is zero. A failed lookup is waited out as well.
     pub fn wait_for_peers(&mut self, timeout: Duration) -> Result<usize, WaitError> {
-        let deadline_ns = self.clock.mono_ns().saturating_add(nanos(timeout));
+        let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
             self.adopt_peers();
             if self.fanout.len() > 0 {
                 return Ok(self.fanout.len());
             }
-            let left_ns = deadline_ns.saturating_sub(self.clock.mono_ns());
+            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             let outcome = self.shared.outcome();
             match outcome {
                 Some(outcome) if left_ns == 0 && !self.intake.pending() => {
@@ -243,7 +244,7 @@ impl Publisher {
     /// Reads counters and peers from another thread.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        Monitor { counters: Arc::clone(&self.counters), shared: Arc::clone(&self.shared), clock: self.clock }
+        Monitor { counters: Arc::clone(&self.counters), shared: Arc::clone(&self.shared) }
     }
 
     /// What happened so far.

@@ -16,11 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
-use headcast_proto::HEADER_LEN;
 
 use crate::error::PublishError;
 use crate::publisher::Backlog;
-use crate::ring::{Slot, new_slot};
+use crate::ring::Slot;
 
 /// How long a blocked publisher sleeps between two looks at the queue.
 const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
@@ -32,7 +31,7 @@ pub struct Handle(Arc<Queue>);
 /// Shared by the handles and the data thread.
 pub(crate) struct Queue {
     free: ArrayQueue<Slot>,
-    full: ArrayQueue<(Slot, usize)>,
+    full: ArrayQueue<Slot>,
     payload_max: usize,
     backlog: Backlog,
     waker: mio::Waker,
@@ -48,7 +47,7 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(len: usize, payload_max: usize, backlog: Backlog, waker: mio::Waker) -> Arc<Self> {
         let free = ArrayQueue::new(len);
-        while free.push(new_slot(payload_max)).is_ok() {}
+        while free.push(Slot::new(payload_max)).is_ok() {}
         Arc::new(Self {
             free,
             full: ArrayQueue::new(len),
@@ -63,9 +62,9 @@ impl Queue {
         })
     }
 
-    /// The oldest message that waits, and its length.
+    /// The oldest message that waits.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<(Slot, usize)> {
+    pub(crate) fn pop(&self) -> Option<Slot> {
         self.full.pop()
     }
 
@@ -117,11 +116,10 @@ impl Queue {
             return Err(PublishError::TooLong { len: payload.len(), max: self.payload_max });
         }
         let mut slot = self.buffer()?;
-        slot[HEADER_LEN..HEADER_LEN + payload.len()].copy_from_slice(payload);
+        slot.payload_mut(payload.len()).copy_from_slice(payload);
         // As many places as buffers: a push fails only while a pop beside it is under way.
-        let mut message = (slot, payload.len());
-        while let Err(back) = self.full.push(message) {
-            message = back;
+        while let Err(back) = self.full.push(slot) {
+            slot = back;
             std::hint::spin_loop();
         }
         if self.sleeping.load(SeqCst) && self.sleeping.swap(false, SeqCst) {
@@ -146,7 +144,7 @@ impl Queue {
                     return Err(PublishError::Full);
                 }
                 Backlog::DropOldest => {
-                    if let Some((slot, _)) = self.full.pop() {
+                    if let Some(slot) = self.full.pop() {
                         self.dropped_oldest.fetch_add(1, Relaxed);
                         return Ok(slot);
                     }

@@ -7,18 +7,52 @@
 use headcast_proto::HEADER_LEN;
 
 /// One datagram's room: header, then payload.
-pub(crate) type Slot = Box<[u8]>;
+#[derive(Debug)]
+pub(crate) struct Slot {
+    bytes: Box<[u8]>,
+    /// Bytes of the datagram that lies here, header included.
+    len: usize,
+}
+
+impl Slot {
+    /// A slot that is in no ring yet.
+    pub(crate) fn new(payload_max: usize) -> Self {
+        // Not zeros: those the allocator gets from the kernel unwritten, and the first lap of the ring would
+        // pay for a page fault every third message.
+        const UNWRITTEN: u8 = 0xa5;
+        Self { bytes: vec![UNWRITTEN; HEADER_LEN + payload_max].into(), len: 0 }
+    }
+
+    /// Room for a payload of `len` bytes, which is what the slot holds from now on.
+    #[inline]
+    pub(crate) fn payload_mut(&mut self, len: usize) -> &mut [u8] {
+        self.len = HEADER_LEN + len;
+        &mut self.bytes[HEADER_LEN..self.len]
+    }
+
+    /// Bytes of the payload.
+    #[inline]
+    pub(crate) fn payload_len(&self) -> usize {
+        self.len.saturating_sub(HEADER_LEN)
+    }
+}
+
+/// The whole room, for the kernel to write into.
+impl AsMut<[u8]> for Slot {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Ring {
     slots: Box<[Slot]>,
-    lens: Box<[u32]>,
 }
 
 impl Ring {
-    /// `slots` (a power of two) of [`slot_len`] bytes each.
+    /// `slots` (a power of two) for payloads of up to `payload_max` bytes each.
     pub(crate) fn new(slots: usize, payload_max: usize) -> Self {
-        Self { slots: (0..slots).map(|_| new_slot(payload_max)).collect(), lens: vec![0; slots].into() }
+        Self { slots: (0..slots).map(|_| Slot::new(payload_max)).collect() }
     }
 
     #[inline]
@@ -27,39 +61,37 @@ impl Ring {
         usize::try_from(seq & (self.slots.len() as u64 - 1)).unwrap_or(0)
     }
 
-    /// Room for the payload of `seq`.
+    /// The slot of `seq`.
     #[inline]
-    pub(crate) fn payload_mut(&mut self, seq: u64) -> &mut [u8] {
+    pub(crate) fn slot_mut(&mut self, seq: u64) -> &mut Slot {
         let index = self.index(seq);
-        &mut self.slots[index][HEADER_LEN..]
+        &mut self.slots[index]
     }
 
     /// The first `len` bytes of the payload of `seq`.
     pub(crate) fn payload(&self, seq: u64, len: usize) -> &[u8] {
-        &self.slots[self.index(seq)][HEADER_LEN..HEADER_LEN + len]
+        &self.slots[self.index(seq)].bytes[HEADER_LEN..HEADER_LEN + len]
     }
 
     /// Fixes the length of the payload of `seq`, and gives the whole datagram to be sealed.
     #[inline]
     pub(crate) fn take_in(&mut self, seq: u64, payload_len: usize) -> &mut [u8] {
-        let (index, len) = (self.index(seq), HEADER_LEN + payload_len);
-        // A slot is shorter than 64 KiB.
-        self.lens[index] = u32::try_from(len).unwrap_or(u32::MAX);
-        &mut self.slots[index][..len]
+        let slot = self.slot_mut(seq);
+        slot.len = HEADER_LEN + payload_len;
+        &mut slot.bytes[..slot.len]
     }
 
     /// The datagram of `seq`.
     #[inline]
     pub(crate) fn datagram_mut(&mut self, seq: u64) -> &mut [u8] {
-        let index = self.index(seq);
-        &mut self.slots[index][..self.lens[index] as usize]
+        let slot = self.slot_mut(seq);
+        &mut slot.bytes[..slot.len]
     }
 
     /// Exchanges the slot of `seq` for one of the same size.
     #[inline]
     pub(crate) fn exchange(&mut self, seq: u64, slot: &mut Slot) {
-        let index = self.index(seq);
-        std::mem::swap(&mut self.slots[index], slot);
+        std::mem::swap(self.slot_mut(seq), slot);
     }
 
     /// Exchanges the slots of two sequences.
@@ -78,12 +110,7 @@ impl Ring {
     }
 }
 
-/// A slot that is in no ring yet.
-pub(crate) fn new_slot(payload_max: usize) -> Slot {
-    vec![0; HEADER_LEN + payload_max].into()
-}
-
 /// Bytes that a ring takes.
 pub(crate) const fn memory(slots: usize, payload_max: usize) -> usize {
-    slots * (HEADER_LEN + payload_max + size_of::<Slot>() + size_of::<u32>() + size_of::<u64>())
+    slots * (HEADER_LEN + payload_max + size_of::<Slot>() + size_of::<u64>())
 }

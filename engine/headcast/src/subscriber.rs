@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use builder::Builder;
 
-use crate::clock::{Clock, nanos};
+use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
 
 /// Decides by a datagram's bytes whether it is dropped before anything else sees it.
@@ -67,7 +67,6 @@ pub struct Subscriber {
     now: Now,
     receiver: Receiver,
     raw: bool,
-    clock: Clock,
     impairment: Option<Impairment>,
     capabilities: Capabilities,
     counters: Arc<SubscriberCounters>,
@@ -98,12 +97,12 @@ impl Subscriber {
     /// # Errors
     /// When the socket fails.
     pub fn recv_timeout(&mut self, timeout: Duration) -> io::Result<Option<Message<'_>>> {
-        let deadline_ns = self.clock.mono_ns().saturating_add(nanos(timeout));
+        let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
             if let Some(found) = self.advance()? {
                 return Ok(Some(self.message(found)));
             }
-            let left_ns = deadline_ns.saturating_sub(self.clock.mono_ns());
+            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             if left_ns == 0 {
                 return Ok(None);
             }
@@ -148,7 +147,7 @@ impl Subscriber {
             Err(errno) => return Err(errno.into()),
         }
         if self.filled > 0 {
-            self.now = self.clock.now();
+            self.now = clock::now();
             self.counters.datagrams.add(self.filled as u64);
             if let Some(dropped) = self.batch.meta(self.filled - 1).dropped {
                 self.counters.socket_dropped.set(dropped.into());

@@ -61,7 +61,7 @@ pub struct Schedule {
     cursor: [u64; COPIES_MAX],
     /// One past the last sealed sequence.
     end: u64,
-    /// When copy 0 had gone out to all, for each slot.
+    /// When copy 0 went out, for each slot.
     sent_ns: Box<[u64]>,
     lag_max: u64,
     lagging: Lagging,
@@ -138,6 +138,13 @@ impl Schedule {
     /// What goes out next: a first copy before any later one, unless that one lags too far.
     #[inline]
     pub fn next(&mut self, now_ns: u64) -> Next {
+        if self.copies == 1 {
+            return if self.cursor[0] < self.end {
+                Next::Send { seq: self.cursor[0], copy: 0 }
+            } else {
+                Next::Idle
+            };
+        }
         if self.cursor[0] - self.cursor[self.copies - 1] > self.lag_max {
             match self.lagging {
                 Lagging::Shed => self.shed_before(self.cursor[0] - self.lag_max),

@@ -125,7 +125,7 @@ impl Batch {
     /// How many peers there are, quarantined ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.peers.addresses().len()
+        self.memory.len
     }
 
     /// Whether there is no peer.
@@ -169,7 +169,9 @@ impl Batch {
     ///
     /// Call again with the same datagram, after [`Outcome::Blocked`] and once the socket is writable:
     /// the pass goes on where it stopped. A peer that the kernel refuses is skipped.
-    #[inline]
+    // Always: a call and the progress through memory are a quarter of what a message to one peer costs.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
     pub fn flush(&mut self, socket: BorrowedFd<'_>, datagram: &[u8], now_ns: u64) -> Progress {
         self.memory.point_at(datagram);
         let mut progress = Progress { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
@@ -177,7 +179,7 @@ impl Batch {
         while self.cursor < self.active {
             let count = (self.active - self.cursor).min(self.call_max);
             progress.calls += 1;
-            match self.memory.send(socket, self.first + self.cursor, count) {
+            match self.memory.send(socket, datagram, self.first + self.cursor, count) {
                 Ok(sent) => {
                     self.cursor += sent;
                     progress.sent += sent;
@@ -259,18 +261,25 @@ impl Memory {
 
     /// Sends `count` datagrams by the headers from `at` on.
     #[inline]
-    fn send(&mut self, socket: BorrowedFd<'_>, at: usize, count: usize) -> Result<usize, Errno> {
+    fn send(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagram: &[u8],
+        at: usize,
+        count: usize,
+    ) -> Result<usize, Errno> {
         assert!(at + count <= 2 * self.len, "a run lies within the headers");
         // SAFETY: `at` is within the allocation of 2 x len headers, as asserted.
         let header = unsafe { self.headers.add(at) }.as_ptr();
         if count == 1 {
-            // SAFETY: the header is initialised; its name is one of `names`, its vector is `iov`, and
-            // both live as long as `self`. `iov` was pointed by `flush` at a slice that is borrowed
-            // until after this call. We are borrowed exclusively: nobody else touches the header.
-            unsafe { sys::sendmsg(socket, header) }
+            // SAFETY: the header is initialised; its name is one of `names`, which live as long as `self`.
+            // We are borrowed exclusively: nobody else touches the header.
+            unsafe { sys::sendto(socket, datagram, header) }
         } else {
-            // SAFETY: as above, for each of the `count` headers from `at` on; they are within the
-            // allocation, as asserted.
+            // SAFETY: the `count` headers from `at` on are within the allocation, as asserted, and
+            // initialised; the name of each is one of `names`, its vector is `iov`, and all live as long
+            // as `self`. `iov` was pointed by `flush` at this datagram, which is borrowed until after the
+            // call. We are borrowed exclusively: nobody else touches the headers.
             unsafe { sys::sendmmsg(socket, header, count) }
         }
     }

@@ -28,16 +28,25 @@ pub(crate) unsafe fn sendmmsg(
     result(sent)
 }
 
-/// `sendmsg(2)`: sends the one datagram of this header.
+/// `sendto(2)`: sends one datagram to the name of this header. For a single one it is quicker than
+/// `sendmsg`, by the header and the vector that the kernel need not read.
 ///
 /// # Safety
-/// As for [`sendmmsg`], with a count of one.
-pub(crate) unsafe fn sendmsg(fd: BorrowedFd<'_>, header: *mut mmsghdr) -> Result<usize, Errno> {
-    // `msg_hdr` is the first field, so the pointers are the same.
-    const _: () = assert!(std::mem::offset_of!(mmsghdr, msg_hdr) == 0);
-    // SAFETY: the caller vouches for `header`. The kernel keeps no pointer past the call and only
-    // reads. The descriptor is open as long as it is borrowed.
-    let sent = unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), header, FLAGS) };
+/// `header` points at an initialised header whose name is valid for the length beside it, and which nobody
+/// writes to during the call.
+pub(crate) unsafe fn sendto(
+    fd: BorrowedFd<'_>,
+    datagram: &[u8],
+    header: *const mmsghdr,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller vouches for `header`, and that nobody writes to it while this borrow lasts.
+    let header = unsafe { &(*header).msg_hdr };
+    let (base, len) = (datagram.as_ptr(), datagram.len());
+    // SAFETY: the datagram is borrowed, and the caller vouches for the name. The kernel keeps no pointer
+    // past the call and only reads. The descriptor is open as long as it is borrowed.
+    let sent = unsafe {
+        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), base, len, FLAGS, header.msg_name, header.msg_namelen)
+    };
     result(sent).map(|_bytes| 1)
 }
 

@@ -12,7 +12,7 @@ use headcast_udp::Capabilities;
 use mio::{Events, Poll, Waker};
 
 use super::{Backlog, EGRESS, INGRESS, Publisher, TIMER, WAKER};
-use crate::clock::{Clock, nanos, unix_ns};
+use crate::clock::{self, nanos};
 use crate::control::Control;
 use crate::counters::PublisherCounters;
 use crate::egress::{Egress, Fanout};
@@ -273,14 +273,14 @@ impl Builder {
         };
         let random = getrandom::u32()
             .map_err(|error| BuildError::Os("draw a session", std::io::Error::other(error)))?;
-        let session = Session::new(unix_ns() / 1_000_000, random);
+        let session = Session::new(clock::unix_ns() / 1_000_000, random);
 
         let poll = Poll::new().map_err(os("start the event loop"))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(os("start the event loop"))?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(os("make a timer"))?;
         let send_batch = Capabilities::probe_send_batch(self.send_batch);
         let mut capabilities = Capabilities { send_batch: Some(send_batch), ..Capabilities::default() };
-        let egress = Egress::open(poll.registry(), EGRESS, self.send_buffer, &mut capabilities)
+        let egress = Egress::open(EGRESS, self.send_buffer, &mut capabilities)
             .map_err(os("open a socket to send by"))?;
         let ingress = match &self.listen {
             Some(listen) => {
@@ -292,13 +292,11 @@ impl Builder {
             None => None,
         };
 
-        let clock = Clock::start();
         let queue = Queue::new(self.queue, payload_max, self.backlog, waker);
         let (control, intake, shared) =
-            Control::start(watcher, send_batch, clock, &queue).map_err(os("start a thread"))?;
+            Control::start(watcher, send_batch, &queue).map_err(os("start a thread"))?;
         let lagging = if self.backlog == Backlog::Block { Lagging::Send } else { Lagging::Shed };
         Ok(Publisher {
-            clock,
             sequencer: Sequencer::new(identity.id(), session, self.stream),
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, payload_max),
@@ -313,6 +311,7 @@ impl Builder {
             poll,
             events: Events::with_capacity(16),
             timer,
+            strays_due_ns: 0,
             framed: !self.raw,
             // At most 7: `check` has seen to it.
             copies: u8::try_from(copies).unwrap_or(1),

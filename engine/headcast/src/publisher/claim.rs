@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::Publisher;
+use crate::clock;
 use crate::error::PublishError;
 
 /// Room for one message in the ring. Dropped without [`commit`](Self::commit), it was never there.
@@ -29,8 +30,9 @@ impl<'a> Claim<'a> {
     /// [`PublishError::Socket`] when a socket failed for good. The message has been accepted all the same.
     #[inline]
     pub fn commit(self) -> Result<u64, PublishError> {
-        let seq = self.publisher.take_in(self.len);
-        self.publisher.send_due(super::PASSES_MAX)?;
+        let now = clock::now();
+        let seq = self.publisher.take_in(self.len, now);
+        self.publisher.send_due(now.mono_ns)?;
         Ok(seq)
     }
 
@@ -48,8 +50,9 @@ impl Deref for Claim<'_> {
 }
 
 impl DerefMut for Claim<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         let (seq, len) = (self.seq(), self.len);
-        &mut self.publisher.ring.payload_mut(seq)[..len]
+        self.publisher.ring.slot_mut(seq).payload_mut(len)
     }
 }

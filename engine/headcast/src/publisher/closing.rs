@@ -7,7 +7,7 @@ use headcast_proto::HEADER_LEN;
 use headcast_proto::header::PATH_OFFSET;
 
 use super::Publisher;
-use crate::clock::nanos;
+use crate::clock::{self, nanos};
 use crate::counters::PublisherCounters;
 
 impl Publisher {
@@ -19,7 +19,7 @@ impl Publisher {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn close(&mut self, timeout: Duration) -> io::Result<usize> {
-        let deadline_ns = self.clock.mono_ns().saturating_add(nanos(timeout));
+        let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         self.queue.close();
         if let Some(ingress) = &self.ingress {
             ingress.refuse_more()?;
@@ -27,7 +27,7 @@ impl Publisher {
             self.ingress_ready = true;
         }
         loop {
-            let left_ns = deadline_ns.saturating_sub(self.clock.mono_ns());
+            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             let drained = self.queue.is_drained() && !self.ingress_ready;
             if drained && self.schedule.backlog() == 0 {
                 break;
@@ -50,11 +50,11 @@ impl Publisher {
     /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
     fn say_end(&mut self) -> io::Result<()> {
         let mut datagram = [0; HEADER_LEN];
-        self.sequencer.end(&mut datagram, self.clock.now());
+        self.sequencer.end(&mut datagram, clock::now());
         let ends = PublisherCounters::default();
         for copy in 0..self.copies {
             datagram[PATH_OFFSET] = copy;
-            let now_ns = self.clock.mono_ns();
+            let now_ns = clock::mono_ns();
             self.egress.begin(&mut self.fanout, now_ns, &ends);
             self.egress.flush(self.poll.registry(), &mut self.fanout, &datagram, true, now_ns, &ends)?;
         }

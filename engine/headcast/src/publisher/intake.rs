@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::Sequencer;
+use headcast_proto::{Now, Sequencer};
 
 use super::{Backlog, Publisher};
-use crate::clock::Clock;
+use crate::clock;
 use crate::error::PublishError;
 use crate::ring::{Ring, Slot};
 
@@ -49,9 +49,9 @@ impl Publisher {
 
     /// Seals the message that lies in the next slot, and has it sent.
     #[inline]
-    pub(super) fn take_in(&mut self, payload_len: usize) -> u64 {
+    pub(super) fn take_in(&mut self, payload_len: usize, now: Now) -> u64 {
         let seq = self.sequencer.last_seq() + 1;
-        seal(&mut self.sequencer, &mut self.ring, self.framed, &self.clock, seq, payload_len);
+        seal(&mut self.sequencer, &mut self.ring, self.framed, now, seq, payload_len);
         self.schedule.push();
         self.counters.messages.add(1);
         self.counters.message_bytes.add(payload_len as u64);
@@ -66,20 +66,21 @@ impl Publisher {
                 // It waits in the queue; when that is full as well, the handles apply the policy.
                 return;
             }
-            let Some((mut slot, len)) = self.queue.pop() else { return };
-            self.take_slot(&mut slot, len);
+            let Some(mut slot) = self.queue.pop() else { return };
+            let len = slot.payload_len();
+            self.take_slot(&mut slot, len, clock::now());
             self.queue.recycle(slot);
         }
     }
 
     /// Takes in a message that lies in a slot of its own, by exchanging that for the ring's.
     #[inline]
-    pub(super) fn take_slot(&mut self, slot: &mut Slot, len: usize) {
+    pub(super) fn take_slot(&mut self, slot: &mut Slot, len: usize, now: Now) {
         if !self.schedule.has_room() {
             self.drop_oldest();
         }
         self.ring.exchange(self.sequencer.last_seq() + 1, slot);
-        self.take_in(len);
+        self.take_in(len, now);
     }
 
     #[inline]
@@ -100,11 +101,11 @@ impl Publisher {
             }
             let Some(ingress) = &mut self.ingress else { return Ok(()) };
             let (schedule, sequencer, counters) = (&mut self.schedule, &mut self.sequencer, &self.counters);
-            let (framed, clock, room) = (self.framed, &self.clock, schedule.room());
+            let (framed, now, room) = (self.framed, clock::now(), schedule.room());
             let first = sequencer.last_seq() + 1;
             self.ingress_ready =
                 ingress.receive(&mut self.ring, first, room, counters, |ring, seq, len| {
-                    seal(sequencer, ring, framed, clock, seq, len);
+                    seal(sequencer, ring, framed, now, seq, len);
                     schedule.push();
                     counters.messages.add(1);
                     counters.message_bytes.add(len as u64);
@@ -117,10 +118,10 @@ impl Publisher {
     #[cold]
     pub(super) fn take_ingress_full(&mut self) -> io::Result<()> {
         let Some(mut ingress) = self.ingress.take() else { return Ok(()) };
-        let counters = Arc::clone(&self.counters);
+        let (counters, now) = (Arc::clone(&self.counters), clock::now());
         let received = ingress.receive_aside(&counters, |slot, len| {
             if self.backlog == Backlog::DropOldest {
-                self.take_slot(slot, len);
+                self.take_slot(slot, len, now);
             } else {
                 self.counters.dropped_newest.add(1);
             }
@@ -133,17 +134,10 @@ impl Publisher {
 
 /// Numbers the message in the slot of `seq`, and writes its header in place.
 #[inline]
-fn seal(
-    sequencer: &mut Sequencer,
-    ring: &mut Ring,
-    framed: bool,
-    clock: &Clock,
-    seq: u64,
-    payload_len: usize,
-) {
+fn seal(sequencer: &mut Sequencer, ring: &mut Ring, framed: bool, now: Now, seq: u64, payload_len: usize) {
     let datagram = ring.take_in(seq, payload_len);
     if framed {
-        sequencer.seal(datagram, clock.now());
+        sequencer.seal(datagram, now);
     } else {
         sequencer.count();
     }

@@ -6,7 +6,11 @@ use headcast_proto::header::PATH_OFFSET;
 use headcast_proto::{HEADER_LEN, Next};
 
 use super::{Pass, Publisher};
+use crate::clock;
 use crate::egress::Fanout;
+
+/// Passes that one turn sends before it looks at events again.
+const PASSES_MAX: usize = 64;
 
 /// What `send_due` did and left.
 pub(super) struct Due {
@@ -34,35 +38,47 @@ impl Publisher {
         }
     }
 
-    /// Sends what is due, at most `most` passes.
+    /// Sends what is due, at most [`PASSES_MAX`] passes. `now_ns` is monotonic.
     #[inline]
-    pub(super) fn send_due(&mut self, most: usize) -> io::Result<Due> {
-        let mut sent = 0;
+    pub(super) fn send_due(&mut self, mut now_ns: u64) -> io::Result<Due> {
+        let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
-            return Ok(Due { sent, more: false, next_ns: u64::MAX });
+            return Ok(due);
         }
-        while sent < most {
-            let now_ns = self.clock.mono_ns();
+        loop {
             if self.pass.is_none() {
                 match self.schedule.next(now_ns) {
-                    Next::Send { seq, copy } => self.begin(Pass { seq, copy }, now_ns),
-                    Next::At(next_ns) => return Ok(Due { sent, more: false, next_ns }),
-                    Next::Idle => return Ok(Due { sent, more: false, next_ns: u64::MAX }),
+                    Next::Send { .. } if due.sent == PASSES_MAX => {
+                        due.more = true;
+                        return Ok(due);
+                    }
+                    Next::Send { seq, copy } => {
+                        if due.sent > 0 {
+                            // The pass before has taken its time.
+                            now_ns = clock::mono_ns();
+                        }
+                        self.begin(Pass { seq, copy }, now_ns);
+                    }
+                    Next::At(next_ns) => {
+                        due.next_ns = next_ns;
+                        return Ok(due);
+                    }
+                    Next::Idle => return Ok(due),
                 }
             }
             if !self.go_on(now_ns)? {
-                return Ok(Due { sent, more: false, next_ns: u64::MAX });
+                return Ok(due);
             }
-            sent += 1;
+            due.sent += 1;
         }
-        Ok(Due { sent, more: true, next_ns: u64::MAX })
     }
 
     /// Starts the pass of one copy to all peers.
     #[inline]
     pub(super) fn begin(&mut self, pass: Pass, now_ns: u64) {
         self.adopt_peers();
-        if self.framed {
+        // Sealing has written 0, for the first copy.
+        if self.framed && pass.copy > 0 {
             self.ring.datagram_mut(pass.seq)[PATH_OFFSET] = pass.copy;
         }
         self.egress.begin(&mut self.fanout, now_ns, &self.counters);
@@ -90,7 +106,9 @@ impl Publisher {
             self.counters.passes_later.add(1);
         }
         self.schedule.sent(seq, copy, now_ns);
-        self.counters.copies_shed.set(self.schedule.shed());
+        if self.copies > 1 {
+            self.counters.copies_shed.set(self.schedule.shed());
+        }
         Ok(true)
     }
 }

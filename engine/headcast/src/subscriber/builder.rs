@@ -8,7 +8,7 @@ use headcast_proto::receiver::Limits;
 use headcast_udp::{Capabilities, RECEIVE_MAX, ReceiveBatch};
 
 use super::{Impairment, Subscriber};
-use crate::clock::Clock;
+use crate::clock;
 use crate::counters::{Refusals, SubscriberCounters};
 use crate::error::BuildError;
 use crate::limits;
@@ -104,7 +104,6 @@ impl Builder {
         let (socket, buffer) = headcast_udp::ingress(self.listen, self.receive_buffer)
             .map_err(|error| BuildError::Bind { address: self.listen, error })?;
         let capabilities = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
-        let clock = Clock::start();
         Ok(Subscriber {
             socket,
             batch: ReceiveBatch::new(),
@@ -112,10 +111,9 @@ impl Builder {
             buffers: (0..RECEIVE_MAX).map(|_| vec![0; limits::DATAGRAM_MAX + 1].into()).collect(),
             filled: 0,
             judged: 0,
-            now: clock.now(),
+            now: clock::now(),
             receiver: Receiver::new(&self.limits, &self.streams),
             raw: self.raw,
-            clock,
             impairment: self.impairment,
             capabilities,
             counters: Arc::new(SubscriberCounters::default()),

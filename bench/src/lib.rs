@@ -1,0 +1,32 @@
+//! Measures Headcast against what it stands on.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`transmit`] | what does a datagram cost, beside the bare system call and beside a `send_to` loop? |
+//! | [`instructions`] | how many instructions of our own does a message cost? |
+//! | [`memory`] | how many bytes does a peer take? |
+//! | [`statistics`] | how sure is a ratio? |
+//!
+//! `benches/micro.rs` times the single steps. What the figures mean is in `docs/benchmarks.md`.
+
+mod clock;
+pub mod instructions;
+pub mod memory;
+mod peers;
+#[expect(unsafe_code, reason = "the bare system call, to be compared with; nothing else here needs it")]
+mod raw;
+pub mod statistics;
+pub mod transmit;
+
+/// The settings that every publisher here has, so that figures can be compared.
+fn publisher() -> headcast::PublisherBuilder {
+    // One copy: the later ones would be the same work at another time. A given number, because one
+    // that comes from the host's name is held by one process at a time.
+    headcast::Publisher::builder().copies(1).publisher_id(1).send_buffer(SEND_BUFFER)
+}
+
+/// Bytes of send buffer that every socket here asks for.
+const SEND_BUFFER: usize = 4 << 20;
+
+/// How long a publisher with a fixed list may take to know it.
+const PEERS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
