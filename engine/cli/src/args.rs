@@ -230,23 +230,33 @@ pub(crate) struct Man {
 
 /// The whole command line, each option with its place in the environment.
 pub(crate) fn command() -> clap::Command {
-    with_environment(Cli::command())
+    // Of those that exclude each other, one on the command line stands against all in the environment.
+    let given = std::env::args().any(|arg| {
+        let name = arg.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
+        name.is_some_and(|name| common::PEERS.contains(&name))
+    });
+    with_environment(Cli::command(), "HEADCAST", if given { &common::PEERS } else { &[] })
 }
 
-fn with_environment(command: clap::Command) -> clap::Command {
+fn with_environment(command: clap::Command, prefix: &str, but: &[&str]) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_long() {
         Some("help" | "version") | None => arg,
+        Some(long) if but.contains(&long) => arg,
         Some(long) => {
-            let variable = variable(long);
+            let variable = variable(prefix, long);
             boolish(arg).env(variable).hide_env_values(true)
         }
     });
-    command.mut_subcommands(with_environment)
+    command.mut_subcommands(|command| {
+        // The demo's options have the names of others, but mean other things.
+        let prefix = if command.get_name() == "demo" { "HEADCAST_DEMO" } else { prefix };
+        with_environment(command, prefix, but)
+    })
 }
 
 /// The environment variable of an option.
-fn variable(long: &str) -> String {
-    format!("HEADCAST_{}", long.to_ascii_uppercase().replace('-', "_"))
+fn variable(prefix: &str, long: &str) -> String {
+    format!("{prefix}_{}", long.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// Lets a switch be set to 1, true, yes or on, and to 0, false, no or off.

@@ -34,12 +34,12 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
     if let Some(core) = sending.pin {
         builder = builder.pin(core);
     }
-    Ok(if let Some(to) = &target.to {
+    Ok(if let Some(to) = &target.source.to {
         builder.source(source(to, target.srv, target.dns_server)?)
-    } else if let Some(file) = &target.peers_file {
+    } else if let Some(file) = &target.source.peers_file {
         builder.peers_file(file, headcast::limits::PORT_DEFAULT)
     } else {
-        builder.peers(target.peers.iter().flatten().copied())
+        builder.peers(target.source.peers.iter().flatten().copied())
     })
 }
 

@@ -165,9 +165,11 @@ impl Refresher {
                 "peer set changed"
             );
         }
-        let trouble = (!report.outcome.is_current()).then(|| report.outcome.to_string());
+        let healthy = matches!(report.outcome, Outcome::Fresh | Outcome::Unchanged);
+        let trouble = (!healthy).then(|| report.outcome.to_string());
         match (&trouble, &self.said) {
-            (Some(new), Some(old)) if new == old => {}
+            (Some(new), Some(old)) if new == old && !report.changed => {}
+            (Some(new), _) if self.watcher.peers().is_empty() => tracing::warn!("there are no peers: {new}"),
             (Some(new), _) => {
                 tracing::warn!(peers = self.watcher.peers().len(), "keeping the last known peers: {new}")
             }

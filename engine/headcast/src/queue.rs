@@ -101,6 +101,11 @@ impl Queue {
         self.publishing.load(SeqCst) == 0 && self.full.is_empty()
     }
 
+    /// How many messages wait.
+    pub(crate) fn len(&self) -> usize {
+        self.full.len()
+    }
+
     /// Messages dropped by handles: the newest, the oldest.
     pub(crate) fn dropped(&self) -> (u64, u64) {
         (self.dropped_newest.load(Relaxed), self.dropped_oldest.load(Relaxed))

@@ -42,7 +42,7 @@ struct State {
 pub struct Failure {
     /// Who.
     pub peer: SocketAddr,
-    /// How often.
+    /// How often, farewells included.
     pub rejected: u64,
     /// Why, the last time.
     pub errno: Errno,

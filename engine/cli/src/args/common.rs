@@ -49,11 +49,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Who receives.
+/// Where the peers come from: exactly one of these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Peers")]
-#[group(id = "source", required = true, multiple = false, args = ["to", "peers", "peers_file"])]
-pub(crate) struct Target {
+#[group(required = true, multiple = false)]
+pub(crate) struct Peers {
     /// The headless service, asked of DNS again and again: NAME:PORT
     #[arg(long, value_name = "NAME:PORT")]
     pub(crate) to: Option<String>,
@@ -63,6 +63,17 @@ pub(crate) struct Target {
     /// The addresses in this file, one a line, and watch it for changes
     #[arg(long, value_name = "FILE")]
     pub(crate) peers_file: Option<PathBuf>,
+}
+
+/// The options of [`Peers`], of which only one may be set.
+pub(super) const PEERS: [&str; 3] = ["to", "peers", "peers-file"];
+
+/// Who receives.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Peers")]
+pub(crate) struct Target {
+    #[command(flatten)]
+    pub(crate) source: Peers,
     /// --to is the name of an SRV record, without a port: addresses and ports come from there
     #[arg(long, requires = "to")]
     pub(crate) srv: bool,
@@ -96,7 +107,7 @@ pub(crate) struct Sending {
     /// The stream to publish on
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) stream: u16,
-    /// Send the payload alone, for receivers that know nothing of Headcast
+    /// Leave the header out, for plain UDP receivers
     #[arg(long)]
     pub(crate) raw: bool,
     /// The number that subscribers know this publisher by [default: from the host's name]

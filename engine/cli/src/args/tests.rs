@@ -15,13 +15,20 @@ fn the_command_line_is_sound() {
 #[test]
 fn every_option_has_its_place_in_the_environment_and_a_help_text() {
     fn check(command: &Command) -> usize {
+        let own = if command.get_name() == "demo" { "HEADCAST_DEMO" } else { "HEADCAST" };
         let mut options = 0;
         for arg in command.get_arguments() {
             assert!(arg.get_help().is_some(), "{} {arg} has no help", command.get_name());
             match arg.get_long() {
                 Some("help" | "version") | None => {}
                 Some(long) => {
-                    assert_eq!(arg.get_env(), Some(variable(long).as_ref()), "{} {arg}", command.get_name());
+                    let prefix = if arg.is_global_set() { "HEADCAST" } else { own };
+                    assert_eq!(
+                        arg.get_env(),
+                        Some(variable(prefix, long).as_ref()),
+                        "{} {arg}",
+                        command.get_name()
+                    );
                     options += 1;
                 }
             }
@@ -31,7 +38,26 @@ fn every_option_has_its_place_in_the_environment_and_a_help_text() {
     let mut command = command();
     command.build();
     assert!(check(&command) > 40);
-    assert_eq!(variable("dns-server"), "HEADCAST_DNS_SERVER");
+    assert_eq!(variable("HEADCAST", "dns-server"), "HEADCAST_DNS_SERVER");
+}
+
+#[test]
+fn options_that_say_more_about_a_name_go_with_it() {
+    for line in [
+        "headcast publish --to a.b --srv --message x",
+        "headcast publish --to a:1 --dns-server 127.0.0.1 --exclude 10.0.0.1 --exclude-self --max-peers 5 --message x",
+        "headcast relay --listen udp://127.0.0.1:1 --peers-file f --max-peers 5",
+    ] {
+        assert!(
+            parse_from(line).is_ok(),
+            "{line}: {:?}",
+            parse_from(line).err().map(|error| error.to_string())
+        );
+    }
+    assert!(
+        parse_from("headcast publish --max-peers 3 --message x").is_err(),
+        "it needs a source all the same"
+    );
 }
 
 #[test]
@@ -70,7 +96,8 @@ fn lists_are_read() {
     else {
         panic!("publish was asked for")
     };
-    let peers: Vec<String> = publish.target.peers.expect("peers").iter().map(ToString::to_string).collect();
+    let peers: Vec<String> =
+        publish.target.source.peers.expect("peers").iter().map(ToString::to_string).collect();
     assert_eq!(peers, ["10.0.0.1:12000", "[::1]:5"]);
     assert_eq!(common::streams("all"), Ok(common::Streams(vec![])));
     assert_eq!(common::streams("0, 7"), Ok(common::Streams(vec![0, 7])));

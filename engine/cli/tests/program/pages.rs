@@ -51,3 +51,17 @@ fn options_come_from_the_environment_as_well_and_logs_can_be_json() {
     let capabilities = ready["fields"]["capabilities"].as_str().expect("text");
     assert!(capabilities.contains("sendmmsg of 1024, IPv4 send buffer 4194304 B asked, "), "{capabilities}");
 }
+
+#[test]
+fn peers_on_the_command_line_win_over_those_in_the_environment() {
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = receiver.local_addr().expect("an address").to_string();
+    let output = std::process::Command::new(crate::support::HEADCAST)
+        .args(["publish", "--raw", "--message", "here", "--peers", &address])
+        .env("HEADCAST_TO", "elsewhere.invalid:1")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut buffer = [0; 64];
+    assert_eq!(receiver.recv(&mut buffer).expect("a datagram"), 4);
+}

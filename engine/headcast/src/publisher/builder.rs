@@ -110,8 +110,8 @@ impl Builder {
         self
     }
 
-    /// Sends the payload alone, for receivers that know nothing of Headcast. They cannot tell a copy
-    /// from a new message, so there is one copy unless [`copies`](Self::copies) says otherwise.
+    /// Leaves the header out, for plain UDP receivers. They cannot tell a copy from a new message, so
+    /// there is one copy unless [`copies`](Self::copies) says otherwise.
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
         self
@@ -208,8 +208,13 @@ impl Builder {
     /// Bytes that the ring and the queue will take.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let payload_max = self.datagram_max.saturating_sub(HEADER_LEN);
+        let payload_max = self.payload_max();
         memory(self.ring.saturating_add(self.queue), payload_max)
+    }
+
+    /// The longest message, once the settings are known to be in their ranges.
+    fn payload_max(&self) -> usize {
+        self.datagram_max.saturating_sub(if self.raw { 0 } else { HEADER_LEN })
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -258,14 +263,13 @@ impl Builder {
     /// A setting out of its range, a source that cannot have peers, a socket that cannot be had.
     pub fn build(self) -> Result<Publisher, BuildError> {
         self.check()?;
+        let payload_max = self.payload_max();
         let os = |what| move |error| BuildError::Os(what, error);
         let source = self
             .source
             .ok_or_else(|| BuildError::Setting("no peers: name a service, addresses or a file".into()))?;
         let watcher = Watcher::new(source, self.limits).map_err(BuildError::Source)?;
 
-        let header_len = if self.raw { 0 } else { HEADER_LEN };
-        let payload_max = self.datagram_max - header_len;
         let copies = self.copies.unwrap_or(if self.raw { 1 } else { 2 });
         let identity = match self.publisher_id {
             Some(id) => Identity::given(id),

@@ -13,8 +13,9 @@ use crate::counters::PublisherCounters;
 impl Publisher {
     /// Sends everything that was accepted, all copies of it, then says that the publisher stops.
     ///
-    /// Handles and the local socket are refused from now on; what they had handed over is sent. Gives
-    /// up after `timeout`, and returns how many datagrams then still had copies to send.
+    /// Handles and the local socket are refused from now on; what they had handed over is sent. After
+    /// `timeout` it gives up what is left. Returns how many messages had not gone out once by then, as far
+    /// as they had been read; later copies are not counted.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
@@ -26,14 +27,12 @@ impl Publisher {
             // What has arrived is in the socket's buffer: look for it, whatever the poll has said.
             self.ingress_ready = true;
         }
+        self.turn(Some(Duration::ZERO))?;
         loop {
-            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             let drained = self.queue.is_drained() && !self.ingress_ready;
-            if drained && self.schedule.backlog() == 0 {
+            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
+            if left_ns == 0 || drained && self.schedule.backlog() == 0 {
                 break;
-            }
-            if left_ns == 0 {
-                return Ok(self.schedule.backlog());
             }
             // A thread that is still in `publish` cannot wake us: look again soon.
             let wait = if drained { Duration::from_nanos(left_ns) } else { Duration::from_millis(1) };
@@ -44,7 +43,7 @@ impl Publisher {
         if self.framed && self.sequencer.last_seq() > 0 {
             self.say_end()?;
         }
-        Ok(0)
+        Ok(usize::try_from(self.schedule.unsent()).unwrap_or(usize::MAX) + self.queue.len())
     }
 
     /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
