@@ -106,7 +106,7 @@ impl Ways {
 
     fn batch(&mut self, messages: usize) -> io::Result<()> {
         for _ in 0..messages {
-            self.batch.begin(0);
+            self.batch.begin(0, true);
             let progress = self.batch.flush(self.socket.as_fd(), &self.datagram, 0);
             if progress.outcome != Outcome::Done || progress.sent != self.peers.len() {
                 return Err(io::Error::other(format!("{progress:?}")));

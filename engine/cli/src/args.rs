@@ -231,7 +231,8 @@ pub(crate) struct Man {
 /// The whole command line, each option with its place in the environment.
 pub(crate) fn command() -> clap::Command {
     // Of those that exclude each other, one on the command line stands against all in the environment.
-    let given = std::env::args().any(|arg| {
+    let given = std::env::args_os().any(|arg| {
+        let arg = arg.to_string_lossy();
         let name = arg.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
         name.is_some_and(|name| common::PEERS.contains(&name))
     });

@@ -23,7 +23,8 @@ pub(crate) struct Forward {
 }
 
 enum Socket {
-    Udp(UdpSocket, SocketAddr),
+    /// Connected, so that the kernel tells when nobody is there.
+    Udp(UdpSocket),
     Unix(UnixDatagram, PathBuf),
 }
 
@@ -36,7 +37,10 @@ impl Forward {
                 } else {
                     (Ipv6Addr::UNSPECIFIED, 0).into()
                 };
-                UdpSocket::bind(bind).map(|socket| Socket::Udp(socket, *address))
+                UdpSocket::bind(bind).and_then(|socket| {
+                    socket.connect(address)?;
+                    Ok(Socket::Udp(socket))
+                })
             }
             Listen::Unix(path) => UnixDatagram::unbound().and_then(|socket| {
                 socket.set_write_timeout(Some(PATIENCE))?;
@@ -50,17 +54,28 @@ impl Forward {
     /// Hands one message on, or counts that it could not be.
     pub(crate) fn send(&mut self, payload: &[u8]) {
         let mut result = self.try_send(payload);
-        // A UDP socket tells of an earlier datagram's refusal first; this one has not been sent then.
-        if matches!(&result, Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::Interrupted))
-        {
+        while matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
             result = self.try_send(payload);
         }
+        if matches!((&result, &self.socket), (Err(error), Socket::Udp(_)) if error.kind() == ErrorKind::ConnectionRefused)
+        {
+            // That was an earlier message, which met nobody; this one has not been sent yet.
+            self.note(result.map(drop));
+            result = self.try_send(payload);
+            if result.is_ok() {
+                return;
+            }
+        }
+        self.note(result.map(drop));
+    }
+
+    fn note(&mut self, result: io::Result<()>) {
         match result {
-            Ok(_) if self.failing => {
+            Ok(()) if self.failing => {
                 tracing::info!(failed = self.failed, "the application receives again");
                 self.failing = false;
             }
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) => {
                 self.failed += 1;
                 if !self.failing {
@@ -75,7 +90,7 @@ impl Forward {
 
     fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
         match &self.socket {
-            Socket::Udp(socket, to) => socket.send_to(payload, to),
+            Socket::Udp(socket) => socket.send(payload),
             Socket::Unix(socket, to) => socket.send_to(payload, to),
         }
     }

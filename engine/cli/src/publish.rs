@@ -1,6 +1,6 @@
 //! `headcast publish`: the messages of a person, a file or a pipe, to every pod.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,13 @@ use crate::{report, signals, target};
 
 pub(crate) fn run(args: &Publish) -> Result<(), Failure> {
     let signals = signals::catch()?;
-    let producer = Producer::new(args)?;
+    let mut producer = Producer::new(args)?;
     let builder = target::publisher(&args.target, &args.sending)?;
-    let memory = builder.memory();
+    tracing::info!(bytes = builder.memory(), "taking memory for the ring and the queue");
     let mut publisher = builder.build()?;
     producer.check(&publisher)?;
-    tracing::info!(capabilities = %publisher.capabilities(), memory, publisher = publisher.id(), "ready");
+    producer.line_max = publisher.payload_max() + 2;
+    tracing::info!(capabilities = %publisher.capabilities(), publisher = publisher.id(), "ready");
     let stop = Stop::new();
     let handle = publisher.handle();
     let at_signal = (handle.clone(), stop.clone());
@@ -60,7 +61,9 @@ fn finish(args: &Publish, publisher: &Publisher, elapsed: Duration, unsent: usiz
     );
     if unsent > 0 {
         let drain = humantime::format_duration(args.sending.drain);
-        return Err(Failure::new(format!("{unsent} messages were not sent {drain} after the end (--drain)")));
+        return Err(Failure::new(format!(
+            "{unsent} messages had not gone out in all their copies {drain} after the end (--drain)"
+        )));
     }
     if sent == 0 && counters.messages.get() > 0 {
         let failures = publisher.monitor().failures();
@@ -77,6 +80,8 @@ fn finish(args: &Publish, publisher: &Publisher, elapsed: Duration, unsent: usiz
 struct Producer {
     content: Content,
     interval: Option<Duration>,
+    /// Bytes of the longest line, with its end, and one more.
+    line_max: usize,
 }
 
 enum Content {
@@ -95,7 +100,8 @@ impl Producer {
             }
             (None, None) => Content::Lines,
         };
-        Ok(Self { content, interval: args.rate.map(|rate| Duration::from_secs_f64(1.0 / rate)) })
+        let interval = args.rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+        Ok(Self { content, interval, line_max: 0 })
     }
 
     /// Refuses a message that is too long before anything is sent.
@@ -135,8 +141,12 @@ impl Producer {
                 let mut line = Vec::new();
                 for number in 1u64.. {
                     line.clear();
+                    // A line that is too long is read as far as it takes to see that.
+                    let mut input = (&mut input).take(self.line_max as u64);
                     let read =
                         input.read_until(b'\n', &mut line).map_err(Failure::about("standard input"))?;
+                    // A pause of the input is not made up for: the rate is a maximum.
+                    pace.next = pace.next.max(report::now());
                     if read == 0 || !pace.wait(stop) {
                         break;
                     }

@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
     let builder = target::publisher(&args.target, &args.sending)?
         .listen(args.listen.clone())
         .receive_buffer(args.receive_buffer);
-    let memory = builder.memory();
+    tracing::info!(bytes = builder.memory(), "taking memory for the ring and the queue");
     let mut publisher = builder.build()?;
     let stop = Stop::new();
     let at_signal = (publisher.handle(), stop.clone());
@@ -27,7 +27,6 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
         listen = %args.listen,
         address = publisher.ingress_address().map(tracing::field::display),
         capabilities = %publisher.capabilities(),
-        memory,
         publisher = publisher.id(),
         "ready"
     );
@@ -42,7 +41,9 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
     }
     if unsent > 0 {
         let drain = humantime::format_duration(args.sending.drain);
-        return Err(Failure::new(format!("{unsent} messages were not sent {drain} after the end (--drain)")));
+        return Err(Failure::new(format!(
+            "{unsent} messages had not gone out in all their copies {drain} after the end (--drain)"
+        )));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What happened, as one JSON object or one log line.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use headcast::peers::Stop;
@@ -49,7 +50,7 @@ fn failure(failure: &Failure) -> Value {
 /// Logs each peer that goes into quarantine, from a thread of its own, until stopped.
 pub(crate) fn watch_failures(monitor: Monitor, stop: Stop) -> std::io::Result<()> {
     std::thread::Builder::new().name("headcast-watch".into()).spawn(move || {
-        let mut known = Vec::new();
+        let mut known = BTreeSet::new();
         while !stop.wait(WATCH_EVERY) {
             let failures = monitor.failures();
             for failure in &failures {

@@ -19,6 +19,9 @@ use crate::{report, signals};
 const SOCKET: Token = Token(0);
 const STOP: Token = Token(1);
 
+/// Messages between two looks at the clock and at signals: under load there is always one more.
+const MESSAGES_MAX: usize = 1024;
+
 pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
     let signals = signals::catch()?;
     let mut subscriber = Subscriber::builder()
@@ -49,7 +52,7 @@ pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
 
     let mut receiving = Receiving {
         left: args.count,
-        deadline: args.timeout.map(|timeout| report::now() + timeout),
+        deadline: args.timeout.and_then(|timeout| report::now().checked_add(timeout)),
         linger: args.linger,
         stopping,
         lingering: false,
@@ -78,25 +81,37 @@ impl Receiving {
     fn run(&mut self, mut poll: Poll, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
         let mut events = Events::with_capacity(4);
         loop {
-            while self.left != Some(0) {
-                let Some(message) = subscriber.try_recv()? else { break };
-                sink.take(&message)?;
-                self.left = self.left.map(|left| left - 1);
-            }
+            let more = self.take_some(subscriber, sink)?;
             sink.flush()?;
             if self.stopping.load(SeqCst) && !self.lingering {
                 self.lingering = true;
-                self.deadline = Some(report::now() + self.linger);
+                self.deadline = report::now().checked_add(self.linger);
             }
             let now = report::now();
             if self.left == Some(0) || self.deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(());
+            }
+            if more {
+                continue;
             }
             match poll.poll(&mut events, self.deadline.map(|deadline| deadline - now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => result?,
             }
         }
+    }
+
+    /// Takes what is there, within bounds; returns whether there may be more.
+    fn take_some(&mut self, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<bool> {
+        for _ in 0..MESSAGES_MAX {
+            if self.left == Some(0) {
+                break;
+            }
+            let Some(message) = subscriber.try_recv()? else { return Ok(false) };
+            sink.take(&message)?;
+            self.left = self.left.map(|left| left - 1);
+        }
+        Ok(true)
     }
 
     fn verdict(&self, args: &Subscribe) -> Result<(), Failure> {

@@ -20,6 +20,9 @@ use crate::queue::Queue;
 
 pub(crate) use headcast_peers::handoff::Intake;
 
+/// How long after an offer the set that it replaced is collected.
+const COLLECT_AFTER: Duration = Duration::from_millis(50);
+
 /// What the control thread knows, for any thread to read.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -123,10 +126,15 @@ impl Refresher {
             let next = report.next;
             self.log(&report);
             self.publish(report, asked_ns);
-            if self.stop.wait(next) {
+            // The data thread takes a new set at once, and may have to wait for this before it takes another.
+            let soon = COLLECT_AFTER.min(next);
+            if self.stop.wait(soon) {
                 return;
             }
             self.offer.collect();
+            if self.stop.wait(next - soon) {
+                return;
+            }
         }
     }
 

@@ -76,7 +76,7 @@ counters! {
         quarantined,
         /// System calls made to send.
         calls,
-        /// Times that a pass had to wait for room in the socket's buffer.
+        /// Times that the kernel had no room in a socket's buffer for the rest of a pass.
         blocked,
         /// Messages that went to nobody because there was no peer.
         unheard,
@@ -92,7 +92,8 @@ counters! {
         strays,
         /// Local datagrams refused because they were longer than a message may be.
         oversized,
-        /// Local datagrams that the listening socket dropped because its buffer was full.
+        /// Local datagrams that the listening socket dropped because its buffer was full. The kernel
+        /// tells with the next one that gets through, and counts in 32 bits.
         ingress_dropped,
     }
 }
@@ -125,7 +126,8 @@ counters! {
         truncated,
         /// Datagrams dropped on purpose.
         impaired,
-        /// Datagrams that the socket dropped because its buffer was full.
+        /// Datagrams that the socket dropped because its buffer was full. The kernel tells with the next
+        /// one that gets through, and counts in 32 bits.
         socket_dropped,
     }
 }

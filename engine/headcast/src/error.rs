@@ -129,6 +129,8 @@ pub enum WaitError {
     NoPeers(Outcome),
     /// The source has not said anything yet.
     NoAnswer,
+    /// A handle said stop.
+    Stopped,
     /// The event loop failed.
     Io(io::Error),
 }
@@ -139,7 +141,11 @@ impl fmt::Display for WaitError {
             Self::NoPeers(outcome @ (Outcome::NoSuchName { .. } | Outcome::Empty { .. })) => {
                 write!(f, "{outcome}; check the name, or wait until a pod of it is ready")
             }
+            Self::NoPeers(Outcome::Fresh | Outcome::Unchanged) => {
+                f.write_str("every address of the source is excluded: there is nobody to send to")
+            }
             Self::NoPeers(outcome) => outcome.fmt(f),
+            Self::Stopped => f.write_str("stopped before there was a peer"),
             Self::NoAnswer => f.write_str("nothing has told who the peers are yet"),
             Self::Io(error) => error.fmt(f),
         }

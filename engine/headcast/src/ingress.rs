@@ -165,6 +165,9 @@ impl Ingress {
         };
         for at in 0..count {
             let meta = self.batch.meta(at);
+            if let Some(dropped) = meta.dropped {
+                counters.ingress_dropped.set(dropped.into());
+            }
             if meta.truncated {
                 counters.oversized.add(1);
             } else {

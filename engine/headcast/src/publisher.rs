@@ -26,7 +26,7 @@ use crate::error::{PublishError, WaitError};
 use crate::identity::Identity;
 use crate::ingress::Ingress;
 use crate::queue::{Handle, Queue};
-use crate::ring::Ring;
+use crate::ring::{Ring, Slot};
 use crate::timer::Timer;
 
 const WAKER: Token = Token(0);
@@ -60,6 +60,8 @@ pub struct Publisher {
     sequencer: Sequencer,
     schedule: Schedule,
     ring: Ring,
+    /// For the datagram that is going out when its slot of the ring is needed.
+    aside: Slot,
     fanout: Box<Fanout>,
     egress: Egress,
     /// The copy that is going out.
@@ -89,10 +91,19 @@ pub struct Publisher {
     _identity: Identity,
 }
 
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // Handles outlive it: nobody would ever take what they hand over.
+        self.queue.close();
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pass {
     seq: u64,
     copy: u8,
+    /// Its datagram is not in the ring any more, but in the slot beside it.
+    aside: bool,
 }
 
 impl Publisher {
@@ -210,13 +221,16 @@ impl Publisher {
     ///
     /// # Errors
     /// When `timeout` has passed, or the source has said at least once that there is nobody and
-    /// `timeout` is zero. A failed lookup is waited out as well.
+    /// `timeout` is zero; then a failed lookup is an error, too. When a [`Handle`] says stop.
     pub fn wait_for_peers(&mut self, timeout: Duration) -> Result<usize, WaitError> {
         let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
             self.adopt_peers();
             if self.fanout.len() > 0 {
                 return Ok(self.fanout.len());
+            }
+            if self.queue.is_closed() {
+                return Err(WaitError::Stopped);
             }
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             let outcome = self.shared.outcome();

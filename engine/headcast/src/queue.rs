@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::Backoff;
 
 use crate::error::PublishError;
 use crate::publisher::Backlog;
@@ -96,6 +97,11 @@ impl Queue {
         self.closed.store(true, SeqCst);
     }
 
+    /// Whether nothing is accepted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
     /// Whether nothing waits and nobody is about to add anything.
     pub(crate) fn is_drained(&self) -> bool {
         self.publishing.load(SeqCst) == 0 && self.full.is_empty()
@@ -135,8 +141,9 @@ impl Queue {
 
     /// A buffer to fill, by the policy when none is free.
     fn buffer(&self) -> Result<Slot, PublishError> {
+        let backoff = Backoff::new();
         loop {
-            if self.closed.load(SeqCst) {
+            if self.is_closed() {
                 return Err(PublishError::Closed);
             }
             if let Some(slot) = self.free.pop() {
@@ -153,6 +160,8 @@ impl Queue {
                         self.dropped_oldest.fetch_add(1, Relaxed);
                         return Ok(slot);
                     }
+                    // All buffers are in the hands of other threads.
+                    backoff.snooze();
                 }
             }
         }
@@ -165,7 +174,7 @@ impl Handle {
     }
 
     /// Hands a message to the data thread. It has been accepted when this returns `Ok`: it goes out
-    /// even if the publisher is closed right after.
+    /// even if the publisher is closed right after, but not if it is dropped without being closed.
     ///
     /// # Errors
     /// [`PublishError::TooLong`]; [`PublishError::Full`] when the queue is full and the policy is to
@@ -187,6 +196,6 @@ impl Handle {
     /// Whether the publisher has closed or was asked to stop.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.closed.load(SeqCst)
+        self.0.is_closed()
     }
 }

@@ -30,6 +30,18 @@ impl Slot {
         &mut self.bytes[HEADER_LEN..self.len]
     }
 
+    /// The datagram that lies here.
+    #[inline]
+    pub(crate) fn datagram(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The datagram that lies here, for its path byte to be written.
+    #[inline]
+    pub(crate) fn datagram_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+
     /// Bytes of the payload.
     #[inline]
     pub(crate) fn payload_len(&self) -> usize {
@@ -83,9 +95,8 @@ impl Ring {
 
     /// The datagram of `seq`.
     #[inline]
-    pub(crate) fn datagram_mut(&mut self, seq: u64) -> &mut [u8] {
-        let slot = self.slot_mut(seq);
-        &mut slot.bytes[..slot.len]
+    pub(crate) fn datagram(&self, seq: u64) -> &[u8] {
+        self.slots[self.index(seq)].datagram()
     }
 
     /// Exchanges the slot of `seq` for one of the same size.

@@ -148,7 +148,6 @@ impl Subscriber {
         }
         if self.filled > 0 {
             self.now = clock::now();
-            self.counters.datagrams.add(self.filled as u64);
             if let Some(dropped) = self.batch.meta(self.filled - 1).dropped {
                 self.counters.socket_dropped.set(dropped.into());
             }
@@ -160,6 +159,7 @@ impl Subscriber {
     #[inline]
     fn judge(&mut self, at: usize) -> Option<Found> {
         let meta = self.batch.meta(at);
+        self.counters.datagrams.add(1);
         self.counters.bytes.add(meta.len as u64);
         let bytes = &self.buffers[at][..meta.len];
         if let Some(impairment) = &mut self.impairment

@@ -23,6 +23,9 @@ pub const SILENT_NS: u64 = 3_000_000_000;
 pub const SKEW_MAX_NS: u64 = 30_000_000_000;
 /// A leap ahead counts only if the position before it has brought nothing new for this long.
 pub const JUMP_AFTER_NS: u64 = 100_000_000;
+/// So many datagrams of a leap, each after the one before, with nothing new from the position before
+/// between them, need no wait: at a high rate, the wait would cost more than the loss behind the leap.
+pub const JUMP_RUN: u32 = 256;
 /// How near to the first datagram of a leap the second one must be.
 pub const JUMP_SPAN: u64 = 64;
 
@@ -154,6 +157,7 @@ impl Receiver {
             Arrival::New => {
                 entry.heard_ns = now.mono_ns;
                 entry.new_ns = now.mono_ns;
+                entry.jump_run = 0;
                 entry.arrivals = entry.arrivals.saturating_add(1);
                 self.lost = self.lost.saturating_add(entry.book_lost());
                 Ok(Verdict::Deliver { rescued: datagram.copy() > 0, opened })
@@ -164,7 +168,7 @@ impl Receiver {
             }
             Arrival::Behind => Err(Refusal::Behind),
             Arrival::Ahead => {
-                entry.jump_to = datagram.seq();
+                entry.note_jump(datagram.seq());
                 Err(Refusal::Jump)
             }
         }
@@ -200,10 +204,22 @@ fn admit(entry: &Entry, now: Now, datagram: &Datagram<'_>) -> Result<(), Refusal
 /// Whether a sequence far ahead is the second of its kind, and the true position is quiet.
 fn confirms_jump(entry: &Entry, now: Now, seq: u64) -> bool {
     let near = entry.jump_to != 0 && entry.jump_to != seq && entry.jump_to.abs_diff(seq) <= JUMP_SPAN;
-    near && now.mono_ns.saturating_sub(entry.new_ns) >= JUMP_AFTER_NS
+    near && (entry.jump_run >= JUMP_RUN || now.mono_ns.saturating_sub(entry.new_ns) >= JUMP_AFTER_NS)
 }
 
 impl Entry {
+    /// Notes a sequence far ahead. Later copies and stragglers of the same leap change nothing.
+    fn note_jump(&mut self, seq: u64) {
+        if seq > self.jump_to && seq - self.jump_to <= JUMP_SPAN && self.jump_to != 0 {
+            self.jump_run = self.jump_run.saturating_add(1);
+        } else if seq <= self.jump_to && self.jump_to - seq <= self.window.span() {
+            return;
+        } else {
+            self.jump_run = 0;
+        }
+        self.jump_to = seq;
+    }
+
     /// What the window has lost since it was last asked.
     #[inline]
     fn book_lost(&mut self) -> u64 {

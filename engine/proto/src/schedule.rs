@@ -190,14 +190,21 @@ impl Schedule {
 
     /// Drops the oldest datagram that still has copies to send, to make room: all of it if it has not
     /// gone out once, else its later copies.
-    pub fn drop_oldest(&mut self) -> Dropped {
+    ///
+    /// `under_way` is the copy of a datagram that is going out and will be finished all the same: it is
+    /// not counted as shed.
+    pub fn drop_oldest(&mut self, under_way: Option<(u64, u8)>) -> Dropped {
         let seq = self.cursor[self.copies - 1];
         let unsent = seq == self.cursor[0];
         if unsent {
             debug_assert!(seq < self.end, "only what was sealed can be dropped");
             self.cursor[..self.copies].fill(seq + 1);
+            if under_way == Some((seq, 0)) {
+                self.shed += self.copies as u64 - 1;
+            }
         } else {
             self.shed_before(seq + 1);
+            self.shed -= u64::from(under_way.is_some_and(|(under, copy)| under == seq && copy > 0));
         }
         Dropped { seq, unsent }
     }

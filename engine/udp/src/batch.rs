@@ -143,23 +143,22 @@ impl Batch {
 
     /// Takes over the failures and quarantines of the peers that `old` had as well.
     pub fn inherit(&mut self, old: &Self) {
-        self.peers.inherit(&old.peers);
+        // What is laid out is right, unless somebody is in quarantine.
+        self.stale |= self.peers.inherit(&old.peers);
         self.call_max = self.call_max.min(old.call_max);
-        // What is laid out at the start of the next pass.
-        self.stale = true;
     }
 
-    /// Starts a pass over all peers, one peer further than the last.
+    /// Starts a pass over all peers, with `rotate` one peer further than the last.
     ///
     /// `now_ns` is monotonic: quarantines that have ended by then are over.
     #[inline]
-    pub fn begin(&mut self, now_ns: u64) {
+    pub fn begin(&mut self, now_ns: u64, rotate: bool) {
         self.pass = self.pass.wrapping_add(1);
         if self.stale || now_ns >= self.release_ns {
             self.lay_out(now_ns);
         }
         self.cursor = 0;
-        self.first += 1;
+        self.first += usize::from(rotate);
         if self.first >= self.active {
             self.first = 0;
         }

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 
-/// Rejected in this many passes in a row, a peer goes into quarantine.
+/// Rejected in at least this many passes in a row, and for at least this long, a peer goes into quarantine.
 const STRIKES_MAX: u32 = 3;
+/// See [`STRIKES_MAX`]: at a high rate, many passes are no time at all.
+const STRIKES_NS: u64 = 10_000_000;
 /// The first quarantine; each one that a probe ends in is twice as long as the one before.
 const QUARANTINE_MIN_NS: u64 = 100_000_000;
-/// The longest.
-const QUARANTINE_MAX_NS: u64 = 5_000_000_000;
-const _: () = assert!(QUARANTINE_MIN_NS << 6 > QUARANTINE_MAX_NS);
+/// The longest: what a peer that has healed may miss. To try one that has not costs two system calls.
+const QUARANTINE_MAX_NS: u64 = 1_000_000_000;
+const _: () = assert!(QUARANTINE_MIN_NS << 4 > QUARANTINE_MAX_NS);
 
 /// The peers of one batch in their order, each with its failures.
 ///
@@ -31,8 +33,9 @@ struct State {
     errno: AtomicI32,
     /// The pass of the last rejection, or of the probe after a quarantine.
     pass: AtomicU32,
-    /// Rejections in consecutive passes.
+    /// Rejections in consecutive passes, and when the first of them was.
     strikes: AtomicU32,
+    first_strike_ns: AtomicU64,
     /// Quarantines in a row.
     level: AtomicU32,
 }
@@ -101,11 +104,15 @@ impl Peers {
         let probed = level > 0 && last == pass;
         let strikes = if last.wrapping_add(1) == pass { state.strikes.load(Relaxed) + 1 } else { 1 };
         state.strikes.store(strikes, Relaxed);
-        if !probed && strikes < STRIKES_MAX {
+        if strikes == 1 {
+            state.first_strike_ns.store(now_ns, Relaxed);
+        }
+        let lasted_ns = now_ns.saturating_sub(state.first_strike_ns.load(Relaxed));
+        if !probed && (strikes < STRIKES_MAX || lasted_ns < STRIKES_NS) {
             return false;
         }
         let level = if probed { level } else { 0 };
-        let quarantine_ns = (QUARANTINE_MIN_NS << level.min(6)).min(QUARANTINE_MAX_NS);
+        let quarantine_ns = (QUARANTINE_MIN_NS << level.min(4)).min(QUARANTINE_MAX_NS);
         state.level.store(level + 1, Relaxed);
         state.release_ns.store(now_ns.saturating_add(quarantine_ns).max(1), Relaxed);
         true
@@ -114,8 +121,10 @@ impl Peers {
     /// Takes over what an earlier table knew of the same addresses. Both are sorted.
     ///
     /// Passes are counted by batch, so only finished facts carry over; a running quarantine goes on.
-    pub(crate) fn inherit(&self, old: &Self) {
-        let mut at = 0;
+    ///
+    /// Returns whether anybody is in quarantine.
+    pub(crate) fn inherit(&self, old: &Self) -> bool {
+        let (mut at, mut quarantined) = (0, false);
         for (peer, from) in old.addresses.iter().zip(&old.states) {
             if from.rejected.load(Relaxed) == 0 {
                 continue;
@@ -127,8 +136,10 @@ impl Peers {
                 to.errno.store(from.errno.load(Relaxed), Relaxed);
                 to.level.store(from.level.load(Relaxed), Relaxed);
                 to.release_ns.store(from.release_ns.load(Relaxed), Relaxed);
+                quarantined |= from.release_ns.load(Relaxed) != 0;
             }
         }
+        quarantined
     }
 }
 
@@ -146,20 +157,21 @@ mod tests {
     fn only_a_peer_that_persists_is_quarantined() {
         let peers = peers(1..2);
         assert!(!peers.reject(0, Errno::EPERM, 1, 0));
-        assert!(!peers.reject(0, Errno::EPERM, 2, 0));
-        assert!(!peers.reject(0, Errno::EPERM, 4, 0), "pass 3 was fine");
-        assert!(!peers.reject(0, Errno::EPERM, 5, 0));
-        assert!(peers.reject(0, Errno::EPERM, 6, 7));
-        assert_eq!(peers.release_ns(0), Some(7 + 100 * MS));
+        assert!(!peers.reject(0, Errno::EPERM, 2, 20 * MS));
+        assert!(!peers.reject(0, Errno::EPERM, 4, 30 * MS), "pass 3 was fine");
+        assert!(!peers.reject(0, Errno::EPERM, 5, 35 * MS));
+        assert!(!peers.reject(0, Errno::EPERM, 6, 39 * MS), "three passes, but no time");
+        assert!(peers.reject(0, Errno::EPERM, 7, 40 * MS));
+        assert_eq!(peers.release_ns(0), Some(140 * MS));
     }
 
     #[test]
     fn each_failed_probe_doubles_the_quarantine_up_to_its_bound() {
         let peers = peers(1..2);
         for pass in 1..=3 {
-            peers.reject(0, Errno::EPERM, pass, 0);
+            peers.reject(0, Errno::EPERM, pass, u64::from(pass) * 10 * MS);
         }
-        for (pass, ms) in (10..).zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
+        for (pass, ms) in (10..).zip([200, 400, 800, 1000, 1000]) {
             peers.release(0, pass);
             assert!(peers.reject(0, Errno::EPERM, pass, 0));
             assert_eq!(peers.release_ns(0), Some(ms * MS));
@@ -180,10 +192,10 @@ mod tests {
         let (old, new) = (peers(1..6), peers(3..9));
         for peer in [1, 4] {
             for pass in 1..=3 {
-                old.reject(peer, Errno::ENETUNREACH, pass, 0);
+                old.reject(peer, Errno::ENETUNREACH, pass, u64::from(pass) * 10 * MS);
             }
         }
-        new.inherit(&old);
+        assert!(new.inherit(&old));
         let failures: Vec<_> = new.failures().collect();
         assert_eq!(failures.len(), 1);
         assert_eq!((failures[0].peer.port(), failures[0].rejected, failures[0].quarantined), (5, 3, true));

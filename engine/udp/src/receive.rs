@@ -1,6 +1,6 @@
 //! Many datagrams in one system call, into buffers that the caller keeps.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
 use libc::{cmsghdr, iovec, mmsghdr};
@@ -114,7 +114,7 @@ impl ReceiveBatch {
         let header = &self.headers[at];
         Meta {
             len: header.msg_len as usize,
-            from: self.names[at].address(header.msg_hdr.msg_namelen),
+            from: self.names[at].address(header.msg_hdr.msg_namelen).map(canonical),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             dropped: self.dropped(at),
         }
@@ -136,6 +136,14 @@ impl ReceiveBatch {
         let kind = int(std::mem::offset_of!(cmsghdr, cmsg_type))?;
         let is_it = level == libc::SOL_SOCKET && kind == libc::SO_RXQ_OVFL;
         is_it.then(|| int(HEADER).map(i32::cast_unsigned)).flatten()
+    }
+}
+
+/// An IPv4 address that an IPv6 socket received from is told as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
     }
 }
 

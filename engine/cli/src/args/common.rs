@@ -86,7 +86,7 @@ pub(crate) struct Target {
     /// Never send to an address of this host: for a pod that is behind the name itself
     #[arg(long)]
     pub(crate) exclude_self: bool,
-    /// The most peers; the rest receives nothing, and a log line says so
+    /// The most peers: of a name the rest receives nothing, and a log line says so; a file with more is refused
     #[arg(long, value_name = "N", default_value_t = headcast::limits::PEERS_MAX)]
     pub(crate) max_peers: usize,
 }

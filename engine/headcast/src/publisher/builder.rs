@@ -21,7 +21,7 @@ use crate::identity::Identity;
 use crate::ingress::{Ingress, Listen};
 use crate::limits;
 use crate::queue::Queue;
-use crate::ring::{Ring, memory};
+use crate::ring::{Ring, Slot, memory};
 use crate::timer::Timer;
 
 /// Builds a [`Publisher`].
@@ -304,6 +304,7 @@ impl Builder {
             sequencer: Sequencer::new(identity.id(), session, self.stream),
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, payload_max),
+            aside: Slot::new(payload_max),
             fanout: Box::new(Fanout::new(&PeerSet::default(), send_batch)),
             egress,
             pass: None,

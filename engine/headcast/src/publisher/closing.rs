@@ -14,8 +14,8 @@ impl Publisher {
     /// Sends everything that was accepted, all copies of it, then says that the publisher stops.
     ///
     /// Handles and the local socket are refused from now on; what they had handed over is sent. After
-    /// `timeout` it gives up what is left. Returns how many messages had not gone out once by then, as far
-    /// as they had been read; later copies are not counted.
+    /// `timeout` it gives up what is left. Returns how many messages had not gone out by then in all their
+    /// copies, as far as they had been read.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
@@ -23,7 +23,9 @@ impl Publisher {
         let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         self.queue.close();
         if let Some(ingress) = &self.ingress {
-            ingress.refuse_more()?;
+            // Where that cannot be (the path is gone, there is no loopback), senders learn it a moment later, from the
+            // closed socket. It is no reason to drop what was accepted.
+            let _ = ingress.refuse_more();
             // What has arrived is in the socket's buffer: look for it, whatever the poll has said.
             self.ingress_ready = true;
         }
@@ -31,7 +33,7 @@ impl Publisher {
         loop {
             let drained = self.queue.is_drained() && !self.ingress_ready;
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
-            if left_ns == 0 || drained && self.schedule.backlog() == 0 {
+            if left_ns == 0 || drained && self.schedule.backlog() == 0 && self.pass.is_none() {
                 break;
             }
             // A thread that is still in `publish` cannot wake us: look again soon.
@@ -40,10 +42,11 @@ impl Publisher {
         }
         // After this the path is gone: a local application learns that nobody listens.
         self.ingress = None;
-        if self.framed && self.sequencer.last_seq() > 0 {
+        // The batch is at the disposal of the pass that is going out, if there is one.
+        if self.framed && self.sequencer.last_seq() > 0 && self.pass.is_none() {
             self.say_end()?;
         }
-        Ok(usize::try_from(self.schedule.unsent()).unwrap_or(usize::MAX) + self.queue.len())
+        Ok(self.schedule.backlog() + usize::from(self.pass.is_some_and(|pass| pass.aside)) + self.queue.len())
     }
 
     /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
@@ -54,7 +57,7 @@ impl Publisher {
         for copy in 0..self.copies {
             datagram[PATH_OFFSET] = copy;
             let now_ns = clock::mono_ns();
-            self.egress.begin(&mut self.fanout, now_ns, &ends);
+            self.egress.begin(&mut self.fanout, true, now_ns, &ends);
             self.egress.flush(self.poll.registry(), &mut self.fanout, &datagram, true, now_ns, &ends)?;
         }
         Ok(())

@@ -40,10 +40,16 @@ impl Publisher {
     /// Gives up the oldest datagram in the ring: its later copies, or all of it.
     #[cold]
     pub(super) fn drop_oldest(&mut self) {
-        let dropped = self.schedule.drop_oldest();
-        self.counters.dropped_oldest.add(dropped.unsent.into());
-        // What is going out right now may be what was dropped: its slot is about to be used again.
-        self.pass = self.pass.filter(|pass| pass.seq != dropped.seq || (pass.copy == 0 && !dropped.unsent));
+        let under_way = self.pass.filter(|pass| !pass.aside).map(|pass| (pass.seq, pass.copy));
+        let dropped = self.schedule.drop_oldest(under_way);
+        match &mut self.pass {
+            // Some of the peers have it: it goes out to all of them, from the slot beside the ring.
+            Some(pass) if !pass.aside && pass.seq == dropped.seq => {
+                pass.aside = true;
+                self.ring.exchange(dropped.seq, &mut self.aside);
+            }
+            _ => self.counters.dropped_oldest.add(dropped.unsent.into()),
+        }
         self.counters.copies_shed.set(self.schedule.shed());
     }
 
@@ -61,6 +67,7 @@ impl Publisher {
     /// Takes in what other threads have published.
     #[inline]
     pub(super) fn take_queue(&mut self) {
+        let mut now = None;
         for _ in 0..QUEUE_MAX {
             if !self.schedule.has_room() && self.backlog != Backlog::DropOldest {
                 // It waits in the queue; when that is full as well, the handles apply the policy.
@@ -68,7 +75,7 @@ impl Publisher {
             }
             let Some(mut slot) = self.queue.pop() else { return };
             let len = slot.payload_len();
-            self.take_slot(&mut slot, len, clock::now());
+            self.take_slot(&mut slot, len, *now.get_or_insert_with(clock::now));
             self.queue.recycle(slot);
         }
     }

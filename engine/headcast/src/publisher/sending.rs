@@ -57,7 +57,7 @@ impl Publisher {
                             // The pass before has taken its time.
                             now_ns = clock::mono_ns();
                         }
-                        self.begin(Pass { seq, copy }, now_ns);
+                        self.begin(Pass { seq, copy, aside: false }, now_ns);
                     }
                     Next::At(next_ns) => {
                         due.next_ns = next_ns;
@@ -79,18 +79,18 @@ impl Publisher {
         self.adopt_peers();
         // Sealing has written 0, for the first copy.
         if self.framed && pass.copy > 0 {
-            self.ring.datagram_mut(pass.seq)[PATH_OFFSET] = pass.copy;
+            self.ring.slot_mut(pass.seq).datagram_mut()[PATH_OFFSET] = pass.copy;
         }
-        self.egress.begin(&mut self.fanout, now_ns, &self.counters);
+        self.egress.begin(&mut self.fanout, pass.copy == 0, now_ns, &self.counters);
         self.pass = Some(pass);
     }
 
     /// Goes on with the running pass; returns whether it is done.
     #[inline]
     pub(super) fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(Pass { seq, copy }) = self.pass else { return Ok(true) };
-        let datagram = self.ring.datagram_mut(seq);
-        let bytes = if self.framed { &datagram[..] } else { &datagram[HEADER_LEN..] };
+        let Some(Pass { seq, copy, aside }) = self.pass else { return Ok(true) };
+        let datagram = if aside { self.aside.datagram() } else { self.ring.datagram(seq) };
+        let bytes = if self.framed { datagram } else { &datagram[HEADER_LEN..] };
         let first = copy == 0;
         let registry = self.poll.registry();
         if !self.egress.flush(registry, &mut self.fanout, bytes, first, now_ns, &self.counters)? {
@@ -105,7 +105,9 @@ impl Publisher {
         } else {
             self.counters.passes_later.add(1);
         }
-        self.schedule.sent(seq, copy, now_ns);
+        if !aside {
+            self.schedule.sent(seq, copy, now_ns);
+        }
         if self.copies > 1 {
             self.counters.copies_shed.set(self.schedule.shed());
         }

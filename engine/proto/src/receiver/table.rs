@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub(super) arrivals: u32,
     /// The candidate of a leap ahead; 0 for none.
     pub(super) jump_to: u64,
+    /// How many datagrams in a row have gone on from it.
+    pub(super) jump_run: u32,
     /// How much of the window's loss is in the receiver's count.
     pub(super) lost_booked: u64,
     pub(super) ended: bool,
@@ -40,7 +42,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Forgets what belongs to a session.
     pub(super) fn restart(&mut self) {
-        (self.arrivals, self.jump_to, self.lost_booked, self.ended) = (0, 0, 0, false);
+        (self.arrivals, self.jump_to, self.jump_run, self.lost_booked, self.ended) = (0, 0, 0, 0, false);
     }
 
     /// Whether a newcomer may have this place.
@@ -73,6 +75,7 @@ impl Table {
             new_ns: 0,
             arrivals: 0,
             jump_to: 0,
+            jump_run: 0,
             lost_booked: 0,
             ended: false,
             retired: None,

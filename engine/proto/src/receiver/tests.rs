@@ -170,6 +170,33 @@ fn a_true_leap_is_followed_once_a_second_datagram_confirms_it() {
 }
 
 #[test]
+fn at_a_high_rate_a_leap_is_followed_without_the_wait() {
+    let (mut to, source) = (receiver(), Source::new(1, 0));
+    source.send(&mut to, 1, 0, at(1));
+    // All within one millisecond; with second copies that trail by 50, as they do.
+    let mut refused = 0;
+    for seq in 10_000..11_000u64 {
+        refused += u64::from(source.send(&mut to, seq, 0, at(2)) == Verdict::Refused(Refusal::Jump));
+        source.send(&mut to, seq - 50, 1, at(2));
+    }
+    assert_eq!(refused, u64::from(JUMP_RUN) + 1);
+}
+
+#[test]
+fn a_flood_next_to_the_last_sequence_does_not_blind_a_stream() {
+    let (mut to, source) = (receiver(), Source::new(1, 0));
+    let mut random = 1u64;
+    for seq in 1..200 {
+        assert!(matches!(source.send(&mut to, seq, 0, at(seq)), Verdict::Deliver { .. }));
+        for _ in 0..1_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let forged = source.send(&mut to, u64::MAX - (random >> 59), 0, at(seq));
+            assert_eq!(forged, Verdict::Refused(Refusal::Jump));
+        }
+    }
+}
+
+#[test]
 fn what_was_lost_at_the_tail_is_known_from_the_end() {
     let (mut to, source) = (receiver(), Source::new(1, 0));
     source.send(&mut to, 1, 0, at(1));

@@ -54,10 +54,10 @@ fn dropping_the_oldest_sheds_later_copies_before_first_copies() {
         schedule.push();
     }
     sent(&mut schedule, 0);
-    assert_eq!(schedule.drop_oldest(), Dropped { seq: 1, unsent: false });
+    assert_eq!(schedule.drop_oldest(None), Dropped { seq: 1, unsent: false });
     assert_eq!(schedule.shed(), 1);
     schedule.push();
-    assert_eq!(schedule.drop_oldest(), Dropped { seq: 2, unsent: true });
+    assert_eq!(schedule.drop_oldest(None), Dropped { seq: 2, unsent: true });
     assert_eq!(sent(&mut schedule, 0), Some((3, 0)));
 }
 

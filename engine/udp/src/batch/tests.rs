@@ -35,7 +35,7 @@ fn every_peer_gets_every_message_once() {
         let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
         let socket = egress();
         for message in [&b"one"[..], b"two", b""] {
-            batch.begin(0);
+            batch.begin(0, true);
             let progress = batch.flush(socket.as_fd(), message, 0);
             let calls = 1;
             assert_eq!(
@@ -53,7 +53,7 @@ fn every_peer_gets_every_message_once() {
 fn more_peers_than_a_call_takes_need_more_calls() {
     let sockets = receivers(5);
     let mut batch = Batch::new(&addresses(&sockets), 2);
-    batch.begin(0);
+    batch.begin(0, true);
     let progress = batch.flush(egress().as_fd(), b"x", 0);
     assert_eq!((progress.sent, progress.calls), (5, 3));
     assert!(sockets.iter().all(|receiver| received(receiver).len() == 1));
@@ -68,7 +68,7 @@ fn twenty_five_hundred_peers_take_three_calls() {
     let peers: Vec<_> =
         (0..2_500u32).map(|n| SocketAddr::from(((0x7f01_0000 + n).to_be_bytes(), port))).collect();
     let mut batch = Batch::new(&peers, CALL_MAX);
-    batch.begin(0);
+    batch.begin(0, true);
     let progress = batch.flush(egress().as_fd(), b"x", 0);
     assert_eq!((progress.sent, progress.calls, progress.outcome), (2_500, 3, Outcome::Done));
     assert_eq!(received(&receiver).len(), 2_500);
@@ -80,7 +80,7 @@ fn another_peer_is_first_each_time() {
     let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
     let firsts: Vec<_> = (0..6)
         .map(|_| {
-            batch.begin(0);
+            batch.begin(0, true);
             batch.memory.peer_of(batch.first)
         })
         .collect();
@@ -88,6 +88,19 @@ fn another_peer_is_first_each_time() {
 }
 
 /// Port 0 is an address that the kernel will not send to: EINVAL.
+#[test]
+fn later_copies_go_out_in_the_order_of_the_first() {
+    let sockets = receivers(4);
+    let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
+    let firsts: Vec<_> = (0..8)
+        .map(|pass| {
+            batch.begin(0, pass % 2 == 0);
+            batch.memory.peer_of(batch.first)
+        })
+        .collect();
+    assert_eq!(firsts, [1, 1, 2, 2, 3, 3, 0, 0], "with two copies and four peers everybody is first once");
+}
+
 #[test]
 fn a_bad_peer_is_skipped_counted_and_quarantined_and_the_others_get_all() {
     let sockets = receivers(4);
@@ -97,9 +110,9 @@ fn a_bad_peer_is_skipped_counted_and_quarantined_and_the_others_get_all() {
     let mut batch = Batch::new(&peers, CALL_MAX);
     let socket = egress();
     let mut rejected = Vec::new();
-    for pass in 0..6 {
-        batch.begin(pass);
-        let progress = batch.flush(socket.as_fd(), b"x", pass);
+    for now_ns in (0..6).map(|pass| pass * 6_000_000) {
+        batch.begin(now_ns, true);
+        let progress = batch.flush(socket.as_fd(), b"x", now_ns);
         assert_eq!((progress.sent, progress.outcome), (4, Outcome::Done));
         rejected.push(progress.rejected);
     }
@@ -111,9 +124,9 @@ fn a_bad_peer_is_skipped_counted_and_quarantined_and_the_others_get_all() {
     assert!(sockets.iter().all(|receiver| received(receiver).len() == 6));
 
     // The quarantine ends, the probe fails, and it begins again.
-    batch.begin(1_000_000_000);
+    batch.begin(1_000_000_000, true);
     assert_eq!(batch.flush(socket.as_fd(), b"x", 1_000_000_000).rejected, 1);
-    batch.begin(1_000_000_001);
+    batch.begin(1_000_000_001, true);
     assert_eq!(batch.quarantined(), 1);
 }
 
@@ -124,13 +137,13 @@ fn a_new_batch_inherits_the_quarantine() {
     peers.insert(0, "127.0.0.1:0".parse().expect("an address"));
     let mut old = Batch::new(&peers, CALL_MAX);
     let socket = egress();
-    for pass in 0..3 {
-        old.begin(pass);
-        old.flush(socket.as_fd(), b"x", pass);
+    for now_ns in (0..3).map(|pass| pass * 6_000_000) {
+        old.begin(now_ns, true);
+        old.flush(socket.as_fd(), b"x", now_ns);
     }
     let mut new = Batch::new(&peers[..2], CALL_MAX);
     new.inherit(&old);
-    new.begin(10);
+    new.begin(10, true);
     let progress = new.flush(socket.as_fd(), b"x", 10);
     assert_eq!((progress.sent, progress.rejected, new.quarantined()), (1, 0, 1));
 }
@@ -138,7 +151,7 @@ fn a_new_batch_inherits_the_quarantine() {
 #[test]
 fn without_peers_a_pass_is_done_at_once() {
     let mut batch = Batch::new(&[], CALL_MAX);
-    batch.begin(0);
+    batch.begin(0, true);
     assert_eq!(batch.flush(egress().as_fd(), b"x", 0).outcome, Outcome::Done);
     assert!(batch.is_empty());
 }
@@ -147,7 +160,7 @@ fn without_peers_a_pass_is_done_at_once() {
 fn a_socket_that_is_none_is_fatal() {
     let sockets = receivers(2);
     let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
-    batch.begin(0);
+    batch.begin(0, true);
     let file = std::fs::File::open("/dev/null").expect("/dev/null");
     assert_eq!(batch.flush(file.as_fd(), b"x", 0).outcome, Outcome::Fatal(Errno::ENOTSOCK));
 }
@@ -158,7 +171,7 @@ fn ipv6_peers_are_reached() {
     let address = receiver.local_addr().expect("an address");
     let mut batch = Batch::new(&[address], CALL_MAX);
     let (socket, _) = crate::egress("[::]:0".parse().expect("an address"), 1 << 16).expect("a socket");
-    batch.begin(0);
+    batch.begin(0, true);
     assert_eq!(batch.flush(socket.as_fd(), b"six", 0).sent, 1);
     assert_eq!(received_one(&receiver), b"six");
 }
