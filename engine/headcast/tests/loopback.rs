@@ -286,3 +286,12 @@ fn a_port_in_use_says_so() {
     let error = Subscriber::builder().listen(address).build().err().expect("refused").to_string();
     assert!(error.contains("another process has it") && error.contains(&address.to_string()), "{error}");
 }
+
+#[test]
+fn handles_of_a_publisher_that_is_gone_are_told() {
+    let subscribers = subscribers(1);
+    let publisher = to(&subscribers).queue(4).build().expect("a publisher");
+    let handle = publisher.handle();
+    drop(publisher);
+    assert!(matches!(handle.publish(b"late"), Err(PublishError::Closed)));
+}

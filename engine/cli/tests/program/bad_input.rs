@@ -130,3 +130,55 @@ fn a_count_that_is_not_reached_in_time_is_a_failure() {
     let output = headcast("subscribe --listen 127.0.0.1:0 --timeout 50ms");
     assert_eq!(output.status.code(), Some(0), "to listen for some time is no failure");
 }
+
+#[test]
+fn arguments_that_are_no_text_and_times_without_end_do_no_harm() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let file = std::ffi::OsStr::from_bytes(b"/tmp/headcast-\xff");
+    let output =
+        Command::new(HEADCAST).args(["publish", "--file"]).arg(file).args(["--peers", "127.0.0.1"]).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+
+    let port = free_port();
+    let mut subscriber = Running::start(
+        HEADCAST,
+        &[
+            "subscribe",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--timeout",
+            "500000000000years",
+            "--linger",
+            "1ms",
+        ],
+    );
+    crate::support::until_bound(port);
+    assert!(subscriber.child().try_wait().expect("a status").is_none());
+    assert!(subscriber.terminate().status.success());
+}
+
+#[test]
+fn a_line_without_end_is_refused_without_reading_it_all() {
+    use std::io::Write as _;
+    let mut publisher =
+        Running::headcast(&format!("publish --peers 127.0.0.1:{} --log-level error", free_port()));
+    let mut input = publisher.child().stdin.take().expect("a pipe");
+    // It stops reading long before this is written: the pipe breaks.
+    let written = (0..1_000).try_for_each(|_| input.write_all(&[0; 65_536]));
+    assert!(written.is_err());
+    let output = publisher.wait();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("standard input, line 1"), "{}", stderr(&output));
+}
+
+#[test]
+fn who_waits_for_peers_can_be_stopped() {
+    // Nobody answers on the discard port of loopback.
+    let waiting =
+        Running::headcast("publish --to nosuch.invalid:1 --dns-server 127.0.0.1:9 --wait 1h --message x");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let output = waiting.terminate();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("error: stopped before there was a peer"), "{}", stderr(&output));
+}

@@ -214,3 +214,69 @@ fn a_reader_that_has_seen_enough_ends_the_subscriber() {
     assert!(subscriber.wait().status.success());
     assert!(publisher.terminate().status.success());
 }
+
+#[test]
+fn a_subscriber_ends_in_time_though_there_is_always_one_more_message() {
+    let port = free_port();
+    let mut subscriber =
+        Running::headcast(&format!("subscribe --raw --listen 127.0.0.1:{port} --timeout 1s"));
+    until_bound(port);
+    let message = "x".repeat(1000);
+    let publisher =
+        Running::headcast(&format!("publish --raw --peers 127.0.0.1:{port} --repeat 0 --message {message}"));
+    // Slower than the publisher, so that the subscriber's socket is never empty.
+    let mut pipe = subscriber.child().stdout.take().expect("a pipe");
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while pipe.read(&mut buffer).is_ok_and(|len| len > 0) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    let mut subscriber = subscriber;
+    until("the subscriber ends", || subscriber.child().try_wait().expect("a status").is_some());
+    assert!(subscriber.wait().status.success());
+    reader.join().expect("no panic");
+    assert!(publisher.terminate().status.success());
+}
+
+#[test]
+fn a_relay_whose_path_was_removed_still_sends_what_it_accepted() {
+    let scratch = Scratch::new();
+    let (inlet, port) = (scratch.path("in.sock"), free_port());
+    let receiver = UdpSocket::bind(("127.0.0.1", port)).expect("a port");
+    receiver.set_read_timeout(Some(SOON)).expect("a time-out");
+    let relay = Running::headcast(&format!(
+        "relay --json --spacing 1s --listen unix://{} --peers 127.0.0.1:{port}",
+        inlet.display()
+    ));
+    until("the relay listens", || inlet.exists());
+    let sender = UnixDatagram::unbound().expect("a socket");
+    for n in 0..10u8 {
+        sender.send_to(&[n], &inlet).expect("sent");
+    }
+    receiver.recv(&mut [0; 64]).expect("a first datagram");
+    std::fs::remove_file(&inlet).expect("removed");
+    let ended = relay.terminate();
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    let totals: Value = serde_json::from_slice(&ended.stdout).expect("one JSON object");
+    assert_eq!((&totals["passes_first"], &totals["passes_later"]), (&10.into(), &10.into()));
+}
+
+#[test]
+fn messages_that_no_application_takes_are_counted() {
+    for outlet in [format!("udp://127.0.0.1:{}", free_port()), "unix:///tmp/headcast-nobody.sock".to_owned()]
+    {
+        let port = free_port();
+        let subscriber =
+            Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 20 --forward {outlet}"));
+        until_bound(port);
+        let sent = headcast(&format!("publish --peers 127.0.0.1:{port} --message x --repeat 20"));
+        assert!(sent.status.success(), "{}", stderr(&sent));
+        let log = stderr(&subscriber.wait());
+        assert!(log.contains("cannot hand messages on to the application"), "{log}");
+        let totals = log.split("totals=").nth(1).and_then(|rest| rest.lines().next()).expect("totals");
+        let totals: Value = serde_json::from_str(totals).expect("JSON");
+        // Of UDP, the last one's refusal may not have come back yet.
+        assert!(totals["forward_failed"].as_u64().is_some_and(|failed| failed >= 10), "{totals}");
+    }
+}
