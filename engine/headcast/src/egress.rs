@@ -89,16 +89,13 @@ impl Egress {
     /// Starts a pass to all peers; a first copy starts one peer further than the last.
     #[inline]
     pub(crate) fn begin(&self, fanout: &mut Fanout, first: bool, now_ns: u64, counters: &PublisherCounters) {
-        for (batch, socket) in fanout.batches.iter_mut().zip(&self.sockets) {
+        for batch in &mut fanout.batches {
             if batch.is_empty() {
                 continue;
             }
             batch.begin(now_ns, first);
             if batch.quarantined() > 0 {
                 counters.quarantined.add(batch.quarantined() as u64);
-            }
-            if socket.is_none() {
-                counters.rejected.add((batch.len() - batch.quarantined()) as u64);
             }
         }
         counters.offered.add(fanout.len() as u64);
@@ -120,7 +117,10 @@ impl Egress {
             if batch.is_empty() {
                 continue;
             }
-            let Some(socket) = &self.sockets[family] else { continue };
+            let Some(socket) = &self.sockets[family] else {
+                counters.rejected.add(batch.give_up() as u64);
+                continue;
+            };
             let progress = batch.flush(socket.as_fd(), datagram, now_ns);
             let sent = if first { &counters.sent_first } else { &counters.sent_later };
             sent.add(progress.sent as u64);

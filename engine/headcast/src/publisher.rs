@@ -60,8 +60,10 @@ pub struct Publisher {
     sequencer: Sequencer,
     schedule: Schedule,
     ring: Ring,
-    /// For the datagram that is going out when its slot of the ring is needed.
+    /// For the datagram that is going out when its slot of the ring is needed: then the pass goes on from here.
     aside: Slot,
+    /// Which copy it is.
+    aside_copy: Option<u8>,
     fanout: Box<Fanout>,
     egress: Egress,
     /// The copy that is going out.
@@ -102,8 +104,6 @@ impl Drop for Publisher {
 struct Pass {
     seq: u64,
     copy: u8,
-    /// Its datagram is not in the ring any more, but in the slot beside it.
-    aside: bool,
 }
 
 impl Publisher {

@@ -82,7 +82,7 @@ impl Ring {
 
     /// The first `len` bytes of the payload of `seq`.
     pub(crate) fn payload(&self, seq: u64, len: usize) -> &[u8] {
-        &self.slots[self.index(seq)].bytes[HEADER_LEN..HEADER_LEN + len]
+        &self.slot(seq).bytes[HEADER_LEN..HEADER_LEN + len]
     }
 
     /// Fixes the length of the payload of `seq`, and gives the whole datagram to be sealed.
@@ -93,10 +93,10 @@ impl Ring {
         &mut slot.bytes[..slot.len]
     }
 
-    /// The datagram of `seq`.
+    /// The slot of `seq`, to be read.
     #[inline]
-    pub(crate) fn datagram(&self, seq: u64) -> &[u8] {
-        self.slots[self.index(seq)].datagram()
+    pub(crate) fn slot(&self, seq: u64) -> &Slot {
+        &self.slots[self.index(seq)]
     }
 
     /// Exchanges the slot of `seq` for one of the same size.

@@ -14,6 +14,10 @@
 /// The most copies of a datagram.
 pub const COPIES_MAX: usize = 7;
 
+/// What the path byte could number: a power of two, so that a mask keeps a rank within its array.
+const RANKS: usize = 8;
+const _: () = assert!(COPIES_MAX <= RANKS && RANKS.is_power_of_two());
+
 /// A later copy that trails by more datagrams than this goes out at once, or not at all: a quarter of
 /// the default receive window, so that a copy still finds the window that it is for.
 pub const LAG_MAX: u64 = 2048;
@@ -55,10 +59,10 @@ pub enum Lagging {
 /// The cursors over a ring of sealed datagrams.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    offsets_ns: [u64; COPIES_MAX],
+    offsets_ns: [u64; RANKS],
     copies: usize,
     /// The next sequence of each rank to go out; never ahead of the rank before.
-    cursor: [u64; COPIES_MAX],
+    cursor: [u64; RANKS],
     /// One past the last sealed sequence.
     end: u64,
     /// When copy 0 went out, for each slot.
@@ -77,14 +81,14 @@ impl Schedule {
     pub fn new(slots: usize, copies: usize, spacing_ns: u64, lagging: Lagging) -> Self {
         assert!(slots.is_power_of_two(), "a ring has a power of two of slots");
         assert!((1..=COPIES_MAX).contains(&copies), "1 to 7 copies");
-        let mut offsets_ns = [0; COPIES_MAX];
+        let mut offsets_ns = [0; RANKS];
         for (rank, offset) in offsets_ns.iter_mut().enumerate() {
             *offset = spacing_ns.saturating_mul((1 << rank) - 1);
         }
         Self {
             offsets_ns,
             copies,
-            cursor: [1; COPIES_MAX],
+            cursor: [1; RANKS],
             end: 1,
             sent_ns: vec![0; slots].into_boxed_slice(),
             lag_max: LAG_MAX.min(slots as u64 / 4).max(1),
@@ -97,7 +101,13 @@ impl Schedule {
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.end - self.cursor[self.copies - 1] < self.sent_ns.len() as u64
+        self.end - self.last_cursor() < self.sent_ns.len() as u64
+    }
+
+    /// The cursor of the last copies.
+    #[inline]
+    fn last_cursor(&self) -> u64 {
+        self.cursor[(self.copies - 1) & (RANKS - 1)]
     }
 
     /// How many more datagrams can be sealed before the ring is full.
@@ -111,7 +121,7 @@ impl Schedule {
     #[inline]
     #[must_use]
     pub fn backlog(&self) -> usize {
-        usize::try_from(self.end - self.cursor[self.copies - 1]).unwrap_or(usize::MAX)
+        usize::try_from(self.end - self.last_cursor()).unwrap_or(usize::MAX)
     }
 
     /// Datagrams whose first copy has not gone out.
@@ -145,7 +155,7 @@ impl Schedule {
                 Next::Idle
             };
         }
-        if self.cursor[0] - self.cursor[self.copies - 1] > self.lag_max {
+        if self.cursor[0] - self.last_cursor() > self.lag_max {
             match self.lagging {
                 Lagging::Shed => self.shed_before(self.cursor[0] - self.lag_max),
                 Lagging::Send => return self.earliest().0,
@@ -179,7 +189,7 @@ impl Schedule {
     /// Books that a copy has gone out to all.
     #[inline]
     pub fn sent(&mut self, seq: u64, copy: u8, now_ns: u64) {
-        let rank = usize::from(copy);
+        let rank = usize::from(copy) & (RANKS - 1);
         debug_assert_eq!(self.cursor[rank], seq);
         if rank == 0 {
             let slot = self.slot(seq);
@@ -194,7 +204,7 @@ impl Schedule {
     /// `under_way` is the copy of a datagram that is going out and will be finished all the same: it is
     /// not counted as shed.
     pub fn drop_oldest(&mut self, under_way: Option<(u64, u8)>) -> Dropped {
-        let seq = self.cursor[self.copies - 1];
+        let seq = self.last_cursor();
         let unsent = seq == self.cursor[0];
         if unsent {
             debug_assert!(seq < self.end, "only what was sealed can be dropped");

@@ -12,6 +12,7 @@ pub struct Sequencer {
     session: Session,
     stream: u16,
     last_seq: u64,
+    /// At first the session's start: no datagram may be older than its session.
     last_timestamp: u64,
 }
 
@@ -19,7 +20,8 @@ impl Sequencer {
     /// A stream that has sent nothing yet.
     #[must_use]
     pub const fn new(publisher: u32, session: Session, stream: u16) -> Self {
-        Self { publisher, session, stream, last_seq: 0, last_timestamp: 0 }
+        let last_timestamp = session.start_ms().saturating_mul(1_000_000);
+        Self { publisher, session, stream, last_seq: 0, last_timestamp }
     }
 
     /// The number of the last datagram sealed; 0 before the first.
@@ -68,12 +70,11 @@ impl Sequencer {
         self.write(datagram, Kind::End, self.last_seq, self.timestamp(now));
     }
 
-    /// Strictly increasing even when the wall clock is not, and never before the session's start.
+    /// Strictly increasing even when the wall clock is not, and never before the session's start. (The
+    /// clock's nanoseconds fill a u64 in the year 2554.)
     #[inline]
     fn timestamp(&self, now: Now) -> u64 {
-        now.unix_ns
-            .max(self.last_timestamp.saturating_add(1))
-            .max(self.session.start_ms().saturating_mul(1_000_000))
+        now.unix_ns.max(self.last_timestamp.wrapping_add(1))
     }
 
     #[inline]
@@ -138,7 +139,7 @@ mod tests {
         let mut sequencer = Sequencer::new(1, Session::new(1_000, 0), 0);
         let mut bytes = [0u8; HEADER_LEN];
         sequencer.seal(&mut bytes, at(5));
-        assert_eq!(Datagram::parse(&bytes).expect("valid").timestamp(), 1_000_000_000);
+        assert_eq!(Datagram::parse(&bytes).expect("valid").timestamp(), 1_000_000_001);
     }
 
     #[test]

@@ -172,7 +172,6 @@ impl Batch {
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     pub fn flush(&mut self, socket: BorrowedFd<'_>, datagram: &[u8], now_ns: u64) -> Progress {
-        self.memory.point_at(datagram);
         let mut progress = Progress { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
         // Bounded: every turn moves the cursor, returns, or follows a signal.
         while self.cursor < self.active {
@@ -206,6 +205,12 @@ impl Batch {
             }
         }
         progress
+    }
+
+    /// Ends the running pass; returns how many peers it had not tried.
+    #[cold]
+    pub fn give_up(&mut self) -> usize {
+        self.active - std::mem::replace(&mut self.cursor, self.active)
     }
 
     #[cold]
@@ -275,10 +280,11 @@ impl Memory {
             // We are borrowed exclusively: nobody else touches the header.
             unsafe { sys::sendto(socket, datagram, header) }
         } else {
+            self.point_at(datagram);
             // SAFETY: the `count` headers from `at` on are within the allocation, as asserted, and
             // initialised; the name of each is one of `names`, its vector is `iov`, and all live as long
-            // as `self`. `iov` was pointed by `flush` at this datagram, which is borrowed until after the
-            // call. We are borrowed exclusively: nobody else touches the headers.
+            // as `self`. `iov` points at this datagram, which is borrowed until after the call. We are
+            // borrowed exclusively: nobody else touches the headers.
             unsafe { sys::sendmmsg(socket, header, count) }
         }
     }

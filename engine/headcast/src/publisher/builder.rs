@@ -305,6 +305,7 @@ impl Builder {
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, payload_max),
             aside: Slot::new(payload_max),
+            aside_copy: None,
             fanout: Box::new(Fanout::new(&PeerSet::default(), send_batch)),
             egress,
             pass: None,

@@ -33,7 +33,7 @@ impl Publisher {
         loop {
             let drained = self.queue.is_drained() && !self.ingress_ready;
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
-            if left_ns == 0 || drained && self.schedule.backlog() == 0 && self.pass.is_none() {
+            if left_ns == 0 || drained && self.schedule.backlog() == 0 && !self.is_sending() {
                 break;
             }
             // A thread that is still in `publish` cannot wake us: look again soon.
@@ -43,10 +43,10 @@ impl Publisher {
         // After this the path is gone: a local application learns that nobody listens.
         self.ingress = None;
         // The batch is at the disposal of the pass that is going out, if there is one.
-        if self.framed && self.sequencer.last_seq() > 0 && self.pass.is_none() {
+        if self.framed && self.sequencer.last_seq() > 0 && !self.is_sending() {
             self.say_end()?;
         }
-        Ok(self.schedule.backlog() + usize::from(self.pass.is_some_and(|pass| pass.aside)) + self.queue.len())
+        Ok(self.schedule.backlog() + usize::from(self.aside_copy.is_some()) + self.queue.len())
     }
 
     /// The farewell, in as many copies as a message. It is not waited for: it only saves time.

@@ -40,13 +40,13 @@ impl Publisher {
     /// Gives up the oldest datagram in the ring: its later copies, or all of it.
     #[cold]
     pub(super) fn drop_oldest(&mut self) {
-        let under_way = self.pass.filter(|pass| !pass.aside).map(|pass| (pass.seq, pass.copy));
-        let dropped = self.schedule.drop_oldest(under_way);
-        match &mut self.pass {
+        let dropped = self.schedule.drop_oldest(self.pass.map(|pass| (pass.seq, pass.copy)));
+        match self.pass {
             // Some of the peers have it: it goes out to all of them, from the slot beside the ring.
-            Some(pass) if !pass.aside && pass.seq == dropped.seq => {
-                pass.aside = true;
+            Some(pass) if pass.seq == dropped.seq => {
                 self.ring.exchange(dropped.seq, &mut self.aside);
+                self.aside_copy = Some(pass.copy);
+                self.pass = None;
             }
             _ => self.counters.dropped_oldest.add(dropped.unsent.into()),
         }

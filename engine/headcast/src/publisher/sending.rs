@@ -25,14 +25,14 @@ impl Publisher {
     /// Takes a new peer set over, between two passes.
     #[inline]
     pub(super) fn adopt_peers(&mut self) {
-        if self.pass.is_none() && self.intake.pending() {
+        if self.intake.pending() {
             self.swap_peers();
         }
     }
 
     #[cold]
-    pub(super) fn swap_peers(&mut self) {
-        if self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
+    fn swap_peers(&mut self) {
+        if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
             self.peers_known = true;
             self.counters.peer_sets.add(1);
         }
@@ -43,6 +43,9 @@ impl Publisher {
     pub(super) fn send_due(&mut self, mut now_ns: u64) -> io::Result<Due> {
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
+            return Ok(due);
+        }
+        if self.aside_copy.is_some() && !self.finish_aside(now_ns)? {
             return Ok(due);
         }
         loop {
@@ -57,7 +60,7 @@ impl Publisher {
                             // The pass before has taken its time.
                             now_ns = clock::mono_ns();
                         }
-                        self.begin(Pass { seq, copy, aside: false }, now_ns);
+                        self.begin(Pass { seq, copy }, now_ns);
                     }
                     Next::At(next_ns) => {
                         due.next_ns = next_ns;
@@ -88,29 +91,50 @@ impl Publisher {
     /// Goes on with the running pass; returns whether it is done.
     #[inline]
     pub(super) fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(Pass { seq, copy, aside }) = self.pass else { return Ok(true) };
-        let datagram = if aside { self.aside.datagram() } else { self.ring.datagram(seq) };
-        let bytes = if self.framed { datagram } else { &datagram[HEADER_LEN..] };
-        let first = copy == 0;
+        let Some(Pass { seq, copy }) = self.pass else { return Ok(true) };
+        let datagram = self.ring.slot(seq).datagram();
+        let datagram = if self.framed { datagram } else { &datagram[HEADER_LEN..] };
         let registry = self.poll.registry();
-        if !self.egress.flush(registry, &mut self.fanout, bytes, first, now_ns, &self.counters)? {
+        if !self.egress.flush(registry, &mut self.fanout, datagram, copy == 0, now_ns, &self.counters)? {
             return Ok(false);
         }
         self.pass = None;
-        if first {
-            self.counters.passes_first.add(1);
-            if self.fanout.len() == 0 {
-                self.counters.unheard.add(1);
-            }
-        } else {
-            self.counters.passes_later.add(1);
-        }
-        if !aside {
-            self.schedule.sent(seq, copy, now_ns);
-        }
-        if self.copies > 1 {
-            self.counters.copies_shed.set(self.schedule.shed());
-        }
+        self.book_pass(copy);
+        self.schedule.sent(seq, copy, now_ns);
         Ok(true)
+    }
+
+    /// Goes on with the pass of the datagram beside the ring; returns whether it is done.
+    #[cold]
+    fn finish_aside(&mut self, now_ns: u64) -> io::Result<bool> {
+        let Some(copy) = self.aside_copy else { return Ok(true) };
+        let datagram = &self.aside.datagram()[if self.framed { 0 } else { HEADER_LEN }..];
+        let registry = self.poll.registry();
+        if !self.egress.flush(registry, &mut self.fanout, datagram, copy == 0, now_ns, &self.counters)? {
+            return Ok(false);
+        }
+        self.aside_copy = None;
+        self.book_pass(copy);
+        Ok(true)
+    }
+
+    #[inline]
+    fn book_pass(&self, copy: u8) {
+        if copy > 0 {
+            self.counters.passes_later.add(1);
+            // What is shed is shed between the passes of later copies.
+            self.counters.copies_shed.set(self.schedule.shed());
+            return;
+        }
+        self.counters.passes_first.add(1);
+        if self.fanout.len() == 0 {
+            self.counters.unheard.add(1);
+        }
+    }
+
+    /// Whether a pass has begun and is not done.
+    #[inline]
+    pub(super) fn is_sending(&self) -> bool {
+        self.pass.is_some() || self.aside_copy.is_some()
     }
 }
