@@ -21,6 +21,8 @@ const STOP: Token = Token(1);
 
 /// Messages between two looks at the clock and at signals: under load there is always one more.
 const MESSAGES_MAX: usize = 1024;
+/// How many times as many may be left at the end: more than any socket's buffer holds.
+const REST_MAX: usize = 1024;
 
 pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
     let signals = signals::catch()?;
@@ -88,8 +90,11 @@ impl Receiving {
                 self.deadline = report::now().checked_add(self.linger);
             }
             let now = report::now();
-            if self.left == Some(0) || self.deadline.is_some_and(|deadline| deadline <= now) {
+            if self.left == Some(0) {
                 return Ok(());
+            }
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                return self.take_rest(subscriber, sink);
             }
             if more {
                 continue;
@@ -112,6 +117,18 @@ impl Receiving {
             self.left = self.left.map(|left| left - 1);
         }
         Ok(true)
+    }
+
+    /// Takes what has arrived, and no more.
+    fn take_rest(&mut self, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
+        // Where the kernel cannot refuse more, there is still a bound.
+        let _ = subscriber.refuse_more();
+        for _ in 0..REST_MAX {
+            if !self.take_some(subscriber, sink)? || self.left == Some(0) {
+                break;
+            }
+        }
+        sink.flush()
     }
 
     fn verdict(&self, args: &Subscribe) -> Result<(), Failure> {

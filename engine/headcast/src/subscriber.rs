@@ -233,6 +233,17 @@ impl Subscriber {
         }
     }
 
+    /// Has the kernel refuse what is sent from now on; what has arrived can still be received.
+    ///
+    /// A socket that is connected accepts only what its peer sends (`udp(7)`), so it is connected to
+    /// itself.
+    ///
+    /// # Errors
+    /// When that cannot be, e.g. without a loopback interface.
+    pub fn refuse_more(&mut self) -> io::Result<()> {
+        self.socket.connect(self.socket.local_addr()?)
+    }
+
     /// Where it listens.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ fn jittered(wanted: Duration) -> Duration {
     // A hash with keys that the standard library draws by chance: no generator to seed, and good enough for
     // this.
     let chance = RandomState::new().hash_one(0) % 2001;
-    #[allow(clippy::cast_precision_loss)] // at most 2000
+    #[expect(clippy::cast_precision_loss, reason = "at most 2000")]
     wanted.mul_f64(0.9 + chance as f64 / 10_000.0)
 }
 

@@ -6,5 +6,7 @@
 mod dns;
 mod faults;
 mod processes;
+#[path = "../common/running.rs"]
+mod running;
 mod scale;
 mod support;

@@ -47,16 +47,14 @@ fn after_a_kill_subscribers_go_on_with_the_new_session_at_once() {
             &format!("publish --to {NAME}:12000 --message {message} --repeat 0 --rate 500"),
         )
     };
-    let first = publish("one");
+    let mut first = publish("one");
     std::thread::sleep(Duration::from_secs(1));
     first.signal(Signal::SIGKILL);
     first.wait();
     let second = publish("two");
     std::thread::sleep(Duration::from_secs(1));
-    second.signal(Signal::SIGTERM);
-    assert!(second.wait().status.success());
-    subscriber.signal(Signal::SIGTERM);
-    let output = subscriber.wait();
+    assert!(second.terminate().status.success());
+    let output = subscriber.terminate();
     assert!(output.status.success());
 
     let messages = messages(&output.stdout);
@@ -85,8 +83,7 @@ fn two_publishers_on_one_host_stay_apart() {
     for running in [publish(1), publish(2)] {
         assert!(running.wait().status.success());
     }
-    subscriber.signal(Signal::SIGTERM);
-    let messages = messages(&subscriber.wait().stdout);
+    let messages = messages(&subscriber.terminate().stdout);
     let sessions = by_session(&messages);
     assert_eq!(sessions.len(), 2);
     for sequences in sessions.values() {
@@ -120,8 +117,7 @@ fn resolve_shows_changes_as_they_come() {
     assert_eq!(next()["added"], gone);
     lab.run("dns fail servfail");
     assert_eq!(next()["trouble"], "DNS server answered SERVFAIL");
-    watching.signal(Signal::SIGTERM);
-    assert!(watching.wait().status.success());
+    assert!(watching.terminate().status.success());
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! A network lab for a test: namespaces, a DNS server, and what breaks them.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread::{JoinHandle, spawn};
@@ -12,6 +11,8 @@ use std::time::{Duration, Instant};
 use headcast::peers::{DnsQuery, Source};
 use headcast::{Publisher, PublisherBuilder, Subscriber};
 use nix::sched::{CloneFlags, setns};
+
+pub(crate) use crate::running::Running;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const NAME: &str = "headless-udp.demo.svc.cluster.local";
@@ -71,8 +72,8 @@ impl Lab {
     /// Starts the program in a namespace; its standard output can be read.
     pub(crate) fn headcast(&self, place: &str, args: &str) -> Running {
         let mut command = self.exec(place, HEADCAST);
-        command.args(args.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running(Some(command.spawn().expect("it starts")))
+        command.args(args.split_whitespace());
+        Running::spawn(command)
     }
 
     /// Runs `work` on a thread whose sockets are in a namespace.
@@ -103,36 +104,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         // A test that fails while it unwinds must not hide why.
         let _ = self.command("down").status();
-    }
-}
-
-/// A process that does not outlive the test.
-pub(crate) struct Running(Option<Child>);
-
-impl Running {
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        let child = self.0.as_ref().expect("running");
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
-        nix::sys::signal::kill(pid, signal).expect("signalled");
-    }
-
-    /// The lines of its standard output, as they come.
-    pub(crate) fn lines(&mut self) -> impl Iterator<Item = std::io::Result<String>> + use<> {
-        let child = self.0.as_mut().expect("running");
-        BufReader::new(child.stdout.take().expect("a pipe")).lines()
-    }
-
-    pub(crate) fn wait(mut self) -> Output {
-        self.0.take().expect("running").wait_with_output().expect("it ends")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 

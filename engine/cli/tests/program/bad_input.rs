@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use crate::support::{HEADCAST, Running, Scratch, free_port, headcast, stderr, stdout, until};
+use crate::support::{HEADCAST, Scratch, free_port, headcast, start, start_headcast, stderr, stdout, until};
 
 /// Runs to a failure, and checks its one line.
 fn fails(args: &str, code: i32, what: &str) {
@@ -92,7 +92,7 @@ fn the_socket_of_a_killed_relay_is_replaced() {
     let path = scratch.path("stale.sock");
     drop(UnixDatagram::bind(&path).expect("a socket"));
     assert!(path.exists());
-    let relay = Running::headcast(&format!(
+    let relay = start_headcast(&format!(
         "relay --peers 127.0.0.1:{} --listen unix://{}",
         free_port(),
         path.display()
@@ -141,7 +141,7 @@ fn arguments_that_are_no_text_and_times_without_end_do_no_harm() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 
     let port = free_port();
-    let mut subscriber = Running::start(
+    let mut subscriber = start(
         HEADCAST,
         &[
             "subscribe",
@@ -162,7 +162,7 @@ fn arguments_that_are_no_text_and_times_without_end_do_no_harm() {
 fn a_line_without_end_is_refused_without_reading_it_all() {
     use std::io::Write as _;
     let mut publisher =
-        Running::headcast(&format!("publish --peers 127.0.0.1:{} --log-level error", free_port()));
+        start_headcast(&format!("publish --peers 127.0.0.1:{} --log-level error", free_port()));
     let mut input = publisher.child().stdin.take().expect("a pipe");
     // It stops reading long before this is written: the pipe breaks.
     let written = (0..1_000).try_for_each(|_| input.write_all(&[0; 65_536]));
@@ -176,7 +176,7 @@ fn a_line_without_end_is_refused_without_reading_it_all() {
 fn who_waits_for_peers_can_be_stopped() {
     // Nobody answers on the discard port of loopback.
     let waiting =
-        Running::headcast("publish --to nosuch.invalid:1 --dns-server 127.0.0.1:9 --wait 1h --message x");
+        start_headcast("publish --to nosuch.invalid:1 --dns-server 127.0.0.1:9 --wait 1h --message x");
     std::thread::sleep(std::time::Duration::from_millis(300));
     let output = waiting.terminate();
     assert_eq!(output.status.code(), Some(1));

@@ -3,5 +3,7 @@
 mod bad_input;
 mod pages;
 mod raw;
+#[path = "../common/running.rs"]
+mod running;
 mod sidecar;
 mod support;

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{
-    HEADCAST, Running, SOON, Scratch, free_port, headcast, stderr, stdout, until, until_bound,
+    HEADCAST, SOON, Scratch, free_port, headcast, start_headcast, stderr, stdout, until, until_bound,
 };
 
 #[test]
@@ -17,13 +17,11 @@ fn from_application_to_application_through_two_sidecars() {
     let (inlet, outlet, port) = (scratch.path("in.sock"), scratch.path("out.sock"), free_port());
     let application = UnixDatagram::bind(&outlet).expect("a socket");
     application.set_read_timeout(Some(SOON)).expect("a time-out");
-    let subscriber = Running::headcast(&format!(
-        "subscribe --listen 127.0.0.1:{port} --forward unix://{}",
-        outlet.display()
-    ));
+    let subscriber =
+        start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --forward unix://{}", outlet.display()));
     until_bound(port);
     let relay =
-        Running::headcast(&format!("relay --listen unix://{} --peers 127.0.0.1:{port}", inlet.display()));
+        start_headcast(&format!("relay --listen unix://{} --peers 127.0.0.1:{port}", inlet.display()));
     until("the relay listens", || inlet.exists());
     let sender = UnixDatagram::unbound().expect("a socket");
     for n in 0..100u32 {
@@ -42,11 +40,10 @@ fn from_application_to_application_through_two_sidecars() {
 #[test]
 fn a_relay_takes_udp_as_well_and_refuses_what_is_too_long() {
     let (inlet, port) = (free_port(), free_port());
-    let subscriber =
-        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 3 --timeout 20s"));
+    let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 3 --timeout 20s"));
     until_bound(port);
     let relay =
-        Running::headcast(&format!("relay --json --listen udp://127.0.0.1:{inlet} --peers 127.0.0.1:{port}"));
+        start_headcast(&format!("relay --json --listen udp://127.0.0.1:{inlet} --peers 127.0.0.1:{port}"));
     until_bound(inlet);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
     for message in [&b"one"[..], &[0; 1353], b"two", &[0; 2000], b"three"] {
@@ -77,10 +74,8 @@ fn sigterm_under_load_sends_everything_that_was_accepted() {
         .spawn()
         .expect("it starts");
     until_bound(port);
-    let relay = Running::headcast(&format!(
-        "relay --json --listen unix://{} --peers 127.0.0.1:{port}",
-        inlet.display()
-    ));
+    let relay =
+        start_headcast(&format!("relay --json --listen unix://{} --peers 127.0.0.1:{port}", inlet.display()));
     until("the relay listens", || inlet.exists());
 
     // It blocks when the relay's socket is full, so it never gives up before the relay refuses.
@@ -120,7 +115,7 @@ fn sigterm_sends_the_later_copies_as_well() {
     let port = free_port();
     let receiver = UdpSocket::bind(("127.0.0.1", port)).expect("a port");
     receiver.set_read_timeout(Some(SOON)).expect("a time-out");
-    let publisher = Running::headcast(&format!(
+    let publisher = start_headcast(&format!(
         "publish --peers 127.0.0.1:{port} --message x --repeat 0 --rate 100 --spacing 300ms --copies 3"
     ));
     let mut buffer = [0; 64];
@@ -141,11 +136,9 @@ fn sigterm_sends_the_later_copies_as_well() {
 #[test]
 fn lines_of_standard_input_are_messages() {
     let port = free_port();
-    let subscriber =
-        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 4 --timeout 20s"));
+    let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 4 --timeout 20s"));
     until_bound(port);
-    let mut publisher =
-        Running::headcast(&format!("publish --peers 127.0.0.1:{port} --json --log-level warn"));
+    let mut publisher = start_headcast(&format!("publish --peers 127.0.0.1:{port} --json --log-level warn"));
     let mut input = publisher.child().stdin.take().expect("a pipe");
     input.write_all("one\n\nthree and more\nlast without a newline".as_bytes()).expect("written");
     drop(input);
@@ -162,10 +155,9 @@ fn lines_of_standard_input_are_messages() {
 #[test]
 fn a_line_that_is_too_long_is_named_and_the_lines_before_it_are_sent() {
     let port = free_port();
-    let subscriber =
-        Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 2 --timeout 20s"));
+    let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 2 --timeout 20s"));
     until_bound(port);
-    let mut publisher = Running::headcast(&format!("publish --peers 127.0.0.1:{port} --log-level error"));
+    let mut publisher = start_headcast(&format!("publish --peers 127.0.0.1:{port} --log-level error"));
     let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(1353));
     publisher.child().stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("written");
     let output = publisher.wait();
@@ -184,7 +176,7 @@ fn the_output_says_where_a_message_stands_and_keeps_bytes() {
     let (file, port) = (scratch.path("message"), free_port());
     std::fs::write(&file, [0xff, 0, 1]).expect("written");
     let listen = |output: &str| {
-        let running = Running::headcast(&format!(
+        let running = start_headcast(&format!(
             "subscribe --listen 127.0.0.1:{port} --output {output} --count 1 --timeout 20s"
         ));
         until_bound(port);
@@ -204,10 +196,10 @@ fn the_output_says_where_a_message_stands_and_keeps_bytes() {
 #[test]
 fn a_reader_that_has_seen_enough_ends_the_subscriber() {
     let port = free_port();
-    let mut subscriber = Running::headcast(&format!("subscribe --listen 127.0.0.1:{port}"));
+    let mut subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port}"));
     until_bound(port);
     let publisher =
-        Running::headcast(&format!("publish --peers 127.0.0.1:{port} --message x --repeat 0 --rate 1000"));
+        start_headcast(&format!("publish --peers 127.0.0.1:{port} --message x --repeat 0 --rate 1000"));
     let mut pipe = subscriber.child().stdout.take().expect("a pipe");
     pipe.read_exact(&mut [0; 2]).expect("a message");
     drop(pipe);
@@ -218,12 +210,11 @@ fn a_reader_that_has_seen_enough_ends_the_subscriber() {
 #[test]
 fn a_subscriber_ends_in_time_though_there_is_always_one_more_message() {
     let port = free_port();
-    let mut subscriber =
-        Running::headcast(&format!("subscribe --raw --listen 127.0.0.1:{port} --timeout 1s"));
+    let mut subscriber = start_headcast(&format!("subscribe --raw --listen 127.0.0.1:{port} --timeout 1s"));
     until_bound(port);
     let message = "x".repeat(1000);
     let publisher =
-        Running::headcast(&format!("publish --raw --peers 127.0.0.1:{port} --repeat 0 --message {message}"));
+        start_headcast(&format!("publish --raw --peers 127.0.0.1:{port} --repeat 0 --message {message}"));
     // Slower than the publisher, so that the subscriber's socket is never empty.
     let mut pipe = subscriber.child().stdout.take().expect("a pipe");
     let reader = std::thread::spawn(move || {
@@ -240,12 +231,30 @@ fn a_subscriber_ends_in_time_though_there_is_always_one_more_message() {
 }
 
 #[test]
+fn sigterm_prints_everything_that_had_arrived() {
+    let port = free_port();
+    let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port}"));
+    until_bound(port);
+    // More than a pipe holds, which nobody reads yet: most of it is in the socket when the signal comes.
+    let message = "x".repeat(1000);
+    let sent =
+        headcast(&format!("publish --peers 127.0.0.1:{port} --repeat 2000 --copies 1 --message {message}"));
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    let output = subscriber.terminate();
+    assert!(output.status.success());
+    // Where the system grants only small buffers, the socket says what it dropped.
+    let totals = logged_totals(&output);
+    let dropped = totals["socket_dropped"].as_u64().expect("a number");
+    assert!(stdout(&output).lines().count() as u64 + dropped >= 2000, "{totals}");
+}
+
+#[test]
 fn a_relay_whose_path_was_removed_still_sends_what_it_accepted() {
     let scratch = Scratch::new();
     let (inlet, port) = (scratch.path("in.sock"), free_port());
     let receiver = UdpSocket::bind(("127.0.0.1", port)).expect("a port");
     receiver.set_read_timeout(Some(SOON)).expect("a time-out");
-    let relay = Running::headcast(&format!(
+    let relay = start_headcast(&format!(
         "relay --json --spacing 1s --listen unix://{} --peers 127.0.0.1:{port}",
         inlet.display()
     ));
@@ -268,15 +277,21 @@ fn messages_that_no_application_takes_are_counted() {
     {
         let port = free_port();
         let subscriber =
-            Running::headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 20 --forward {outlet}"));
+            start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 20 --forward {outlet}"));
         until_bound(port);
         let sent = headcast(&format!("publish --peers 127.0.0.1:{port} --message x --repeat 20"));
         assert!(sent.status.success(), "{}", stderr(&sent));
-        let log = stderr(&subscriber.wait());
-        assert!(log.contains("cannot hand messages on to the application"), "{log}");
-        let totals = log.split("totals=").nth(1).and_then(|rest| rest.lines().next()).expect("totals");
-        let totals: Value = serde_json::from_str(totals).expect("JSON");
+        let ended = subscriber.wait();
+        assert!(stderr(&ended).contains("cannot hand messages on to the application"), "{}", stderr(&ended));
+        let totals = logged_totals(&ended);
         // Of UDP, the last one's refusal may not have come back yet.
         assert!(totals["forward_failed"].as_u64().is_some_and(|failed| failed >= 10), "{totals}");
     }
+}
+
+/// The totals in the last log line.
+fn logged_totals(output: &std::process::Output) -> Value {
+    let log = stderr(output);
+    let totals = log.split("totals=").nth(1).and_then(|rest| rest.lines().next()).expect("totals");
+    serde_json::from_str(totals).expect("JSON")
 }

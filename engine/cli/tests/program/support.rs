@@ -2,12 +2,11 @@
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+pub(crate) use crate::running::Running;
 
 pub(crate) const HEADCAST: &str = env!("CARGO_BIN_EXE_headcast");
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -25,42 +24,16 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A process that does not outlive the test.
-pub(crate) struct Running(Option<Child>);
-
-impl Running {
-    pub(crate) fn start(program: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().unwrap_or_else(|error| panic!("{program} is needed: {error}"))))
-    }
-
-    pub(crate) fn headcast(args: &str) -> Self {
-        Self::start(HEADCAST, &args.split_whitespace().collect::<Vec<_>>())
-    }
-
-    pub(crate) fn child(&mut self) -> &mut Child {
-        self.0.as_mut().expect("running")
-    }
-
-    pub(crate) fn terminate(mut self) -> Output {
-        let pid = Pid::from_raw(i32::try_from(self.child().id()).expect("a process id"));
-        kill(pid, Signal::SIGTERM).expect("signalled");
-        self.wait()
-    }
-
-    pub(crate) fn wait(mut self) -> Output {
-        self.0.take().expect("running").wait_with_output().expect("it ends")
-    }
+/// Starts a program.
+pub(crate) fn start(program: &str, args: &[&str]) -> Running {
+    let mut command = Command::new(program);
+    command.args(args);
+    Running::spawn(command)
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// Starts our own.
+pub(crate) fn start_headcast(args: &str) -> Running {
+    start(HEADCAST, &args.split_whitespace().collect::<Vec<_>>())
 }
 
 /// A port of loopback that was free a moment ago.
