@@ -15,6 +15,7 @@ pub(crate) fn run(args: &Publish) -> Result<(), Failure> {
     let signals = signals::catch()?;
     let mut producer = Producer::new(args)?;
     let builder = target::publisher(&args.target, &args.sending)?;
+    builder.check()?;
     tracing::info!(bytes = builder.memory(), "taking memory for the ring and the queue");
     let mut publisher = builder.build()?;
     producer.check(&publisher)?;
@@ -152,6 +153,12 @@ impl Producer {
                     }
                     if line.last() == Some(&b'\n') {
                         line.pop();
+                    }
+                    if line.len() > self.line_max - 2 {
+                        let most = self.line_max - 2;
+                        return Err(Failure::new(format!(
+                            "standard input, line {number}: longer than {most} bytes, which is what fits into a datagram (--datagram-max)"
+                        )));
                     }
                     let went_on = hand_over(handle, &line).map_err(|error| {
                         Failure::new(format!("standard input, line {number}: {error} (--datagram-max)"))

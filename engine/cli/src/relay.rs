@@ -13,6 +13,7 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
     let builder = target::publisher(&args.target, &args.sending)?
         .listen(args.listen.clone())
         .receive_buffer(args.receive_buffer);
+    builder.check()?;
     tracing::info!(bytes = builder.memory(), "taking memory for the ring and the queue");
     let mut publisher = builder.build()?;
     let stop = Stop::new();

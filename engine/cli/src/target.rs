@@ -34,6 +34,9 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
     if let Some(core) = sending.pin {
         builder = builder.pin(core);
     }
+    if target.srv && target.source.to.is_none() {
+        return Err(Failure::usage("--srv says how to look up --to, which is missing"));
+    }
     Ok(if let Some(to) = &target.source.to {
         builder.source(source(to, target.srv, target.dns_server)?)
     } else if let Some(file) = &target.source.peers_file {
@@ -59,6 +62,14 @@ fn copies(sending: &Sending) -> Result<Option<usize>, Failure> {
 
 /// The source that a name stands for.
 pub(crate) fn source(name: &str, srv: bool, server: Option<std::net::SocketAddr>) -> Result<Source, Failure> {
+    if name.contains("://") {
+        return Err(Failure::usage(format!("'{name}' has a scheme; right would be NAME:PORT alone")));
+    }
+    if srv && name.contains(':') {
+        return Err(Failure::usage(format!(
+            "'{name}' has a port; with --srv the name stands alone, ports come from its record"
+        )));
+    }
     let source = if srv {
         Source::Dns(DnsQuery::srv(name).map_err(Failure::usage)?)
     } else {

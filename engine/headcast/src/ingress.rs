@@ -42,7 +42,7 @@ impl std::str::FromStr for Listen {
             Some(_) => Err(format!(
                 "'{text}' is not an absolute path of at most 107 bytes; right would be unix:///run/headcast.sock"
             )),
-            None => Err(format!("'{text}' has no scheme; right would be udp://ADDR:PORT or unix:///PATH")),
+            None => Err(format!("'{text}' is neither; right would be udp://ADDR:PORT or unix:///PATH")),
         }
     }
 }

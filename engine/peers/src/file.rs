@@ -179,7 +179,7 @@ mod tests {
         let message = |text: &str| parse(text, 9000, 2).unwrap_err().to_string();
         assert_eq!(
             message("10.0.0.1\npod-1 # ?"),
-            "line 2: 'pod-1' is not an address; write 10.0.0.1, 10.0.0.1:9000, 2001:db8::1 or [2001:db8::1]:9000"
+            "line 2: 'pod-1' is not an address; write 10.0.0.1, 10.0.0.1:12000, 2001:db8::1 or [2001:db8::1]:12000"
         );
         assert_eq!(
             message("10.0.0.1:0"),

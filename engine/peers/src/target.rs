@@ -133,12 +133,12 @@ impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingPort(target) => {
-                write!(f, "'{target}' has no port; write NAME:PORT, for example {}:9000", example(target))
+                write!(f, "'{target}' has no port; write NAME:PORT, for example {}:12000", example(target))
             }
             Self::EmptyName(target) => write!(f, "'{target}' has no name before the ':'; write NAME:PORT"),
             Self::Unbracketed(target) => write!(
                 f,
-                "'{target}' has more than one ':'; write an IPv6 address in brackets, for example [2001:db8::1]:9000"
+                "'{target}' has more than one ':'; write an IPv6 address in brackets, for example [2001:db8::1]:12000"
             ),
             Self::Peer(error) => error.fmt(f),
             #[cfg(feature = "dns")]
@@ -161,7 +161,7 @@ impl fmt::Display for PeerError {
         match self {
             Self::NotAnAddress(text) => write!(
                 f,
-                "'{}' is not an address; write 10.0.0.1, 10.0.0.1:9000, 2001:db8::1 or [2001:db8::1]:9000",
+                "'{}' is not an address; write 10.0.0.1, 10.0.0.1:12000, 2001:db8::1 or [2001:db8::1]:12000",
                 Quoted(text)
             ),
             Self::Port(port) => write!(f, "'{}' is not a port; use a number from 1 to 65535", Quoted(port)),
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn a_wrong_target_is_told_what_would_be_right() {
         let message = |target: &str| parse_target(target).unwrap_err().to_string();
-        assert_eq!(message("svc"), "'svc' has no port; write NAME:PORT, for example svc:9000");
-        assert_eq!(message(""), "'' has no port; write NAME:PORT, for example my-service:9000");
+        assert_eq!(message("svc"), "'svc' has no port; write NAME:PORT, for example svc:12000");
+        assert_eq!(message(""), "'' has no port; write NAME:PORT, for example my-service:12000");
         assert!(message("[::1]").contains("has no port"));
         assert!(message(":9000").contains("no name before"));
         assert!(message("svc:0").contains("'0' is not a port; use a number from 1 to 65535"));

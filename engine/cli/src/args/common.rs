@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use headcast::Backlog;
+use headcast_peers::PeerError;
 use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Args)]
@@ -75,9 +76,9 @@ pub(crate) struct Target {
     #[command(flatten)]
     pub(crate) source: Peers,
     /// --to is the name of an SRV record, without a port: addresses and ports come from there
-    #[arg(long, requires = "to")]
+    #[arg(long)]
     pub(crate) srv: bool,
-    /// Ask this DNS server rather than those of /etc/resolv.conf
+    /// For --to: ask this DNS server rather than those of /etc/resolv.conf
     #[arg(long, value_name = "ADDR:PORT", value_parser = dns_server)]
     pub(crate) dns_server: Option<SocketAddr>,
     /// Never send to these addresses
@@ -184,7 +185,10 @@ pub(super) fn streams(text: &str) -> Result<Streams, String> {
 }
 
 pub(super) fn peer(text: &str) -> Result<SocketAddr, String> {
-    headcast_peers::parse_peer(text, headcast::limits::PORT_DEFAULT).map_err(|error| error.to_string())
+    headcast_peers::parse_peer(text, headcast::limits::PORT_DEFAULT).map_err(|error| match error {
+        PeerError::NotAnAddress(_) => format!("{error}; a name goes with --to"),
+        error => error.to_string(),
+    })
 }
 
 pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {

@@ -34,6 +34,11 @@ fn a_wrong_command_line_is_exit_code_2() {
     fails("subscribe --window 1000", 2, "power of two");
     fails("subscribe --publishers 0", 2, "1 to");
     fails("relay --peers 127.0.0.1 --listen tcp://127.0.0.1:1", 2, "udp://");
+    fails("publish --peers 127.0.0.1 --srv --message x", 2, "--to");
+    fails("publish --to name:1 --srv --message x", 2, "has a port");
+    fails("publish --to http://name:80 --message x", 2, "has a scheme");
+    fails("publish --peers localhost:1 --message x", 2, "a name goes with --to");
+    fails("publish --peers 127.0.0.1 --pin 100000 --message x", 2, "core 100000");
     fails("nonsense", 2, "unrecognized subcommand");
 }
 
@@ -106,10 +111,10 @@ fn the_socket_of_a_killed_relay_is_replaced() {
 fn no_permission_says_what_is_needed() {
     // As somebody who may not write there. Only root can become somebody else.
     let scratch = Scratch::new();
-    std::fs::set_permissions(scratch.as_path(), std::fs::Permissions::from_mode(0o555)).expect("permissions");
     let program = scratch.path("headcast");
     // By another process: a file that any child of ours inherited open for writing could not be run.
     assert!(Command::new("cp").arg(HEADCAST).arg(&program).status().expect("cp").success());
+    std::fs::set_permissions(scratch.as_path(), std::fs::Permissions::from_mode(0o555)).expect("permissions");
     let listen = format!("unix://{}", scratch.path("x.sock").display());
     let args = ["relay", "--peers", "127.0.0.1", "--log-level", "error", "--listen", &listen];
     let output = if nix::unistd::geteuid().is_root() {

@@ -163,7 +163,7 @@ fn a_line_that_is_too_long_is_named_and_the_lines_before_it_are_sent() {
     let output = publisher.wait();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("standard input, line 3: a message of 1353 bytes is too long"),
+        stderr(&output).contains("standard input, line 3: longer than 1352 bytes"),
         "{}",
         stderr(&output)
     );

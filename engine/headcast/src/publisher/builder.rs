@@ -12,6 +12,7 @@ use headcast_udp::Capabilities;
 use mio::{Events, Poll, Waker};
 
 use super::{Backlog, EGRESS, INGRESS, Publisher, TIMER, WAKER};
+use crate::affinity;
 use crate::clock::{self, nanos};
 use crate::control::Control;
 use crate::counters::PublisherCounters;
@@ -217,7 +218,12 @@ impl Builder {
         self.datagram_max.saturating_sub(if self.raw { 0 } else { HEADER_LEN })
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    /// Whether all settings are within their ranges, without taking anything yet; [`build`](Self::build) asks
+    /// as well.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`] for the first that is not.
+    pub fn check(&self) -> Result<(), BuildError> {
         let wrong = |what: String| Err(BuildError::Setting(what));
         let copies = self.copies.unwrap_or(1);
         if !(1..=limits::COPIES_MAX).contains(&copies) {
@@ -253,6 +259,11 @@ impl Builder {
         if !(1..=headcast_udp::CALL_MAX).contains(&self.send_batch) {
             let (given, most) = (self.send_batch, headcast_udp::CALL_MAX);
             return wrong(format!("{given} datagrams a call are not possible: 1 to {most} are"));
+        }
+        if let Some(core) = self.pin
+            && !affinity::allowed(core)
+        {
+            return wrong(format!("core {core} is not one that this process may run on"));
         }
         Ok(())
     }
