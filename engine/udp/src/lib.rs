@@ -6,7 +6,7 @@
 //! peers, one `sendmmsg`.
 //!
 //! How it degrades: where the kernel or a sandbox has no `sendmmsg` (`ENOSYS`), a latch turns it off
-//! and the same headers go out by `sendmsg`, one by one. What was found is in [`Capabilities`].
+//! and the same peers are sent to one by one, by `sendto`. What was found is in [`Capabilities`].
 //!
 //! This is the only crate of the workspace with `unsafe` code. Each block holds one operation, and
 //! its comment argues who owns what the kernel is given, for how long, and who may write to it.
