@@ -49,22 +49,30 @@ fn a_peer_that_heals_is_sent_to_again() {
     let (healthy, ill) = (lab.address(1), lab.address(2));
     lab.run(&format!("block {ill}"));
     let pods = Pods::start(&lab, vec![healthy, ill]);
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, is_ill) = std::sync::mpsc::channel();
+    let (heal, told) = std::sync::mpsc::channel();
     let publishing = lab.thread("publisher", move || {
         let mut publisher = ready(publisher(), 2);
-        publish_paced(&mut publisher, 0..100, Duration::from_millis(1));
-        assert!(publisher.monitor().failures()[0].quarantined);
+        let mut next = 0;
+        while !publisher.monitor().failures().iter().any(|failure| failure.quarantined) {
+            publish_paced(&mut publisher, next..next + 10, Duration::from_millis(1));
+            next += 10;
+            assert!(next < 10_000, "the peer is left out");
+        }
+        tell.send(()).expect("the test waits");
         told.recv().expect("the test goes on");
         // Longer than the longest quarantine.
-        publish_paced(&mut publisher, 100..6_100, Duration::from_millis(1));
-        publisher.close(SOON).expect("closed")
+        publish_paced(&mut publisher, next..next + 2_000, Duration::from_millis(1));
+        assert_eq!(publisher.close(SOON).expect("closed"), 0);
+        next + 2_000
     });
+    is_ill.recv().expect("the peer is left out");
     lab.run("block --off");
-    tell.send(()).expect("it waits");
-    assert_eq!(publishing.join().expect("no panic"), 0);
+    heal.send(()).expect("it waits");
+    let messages = publishing.join().expect("no panic");
     let pods = pods.stop();
-    pods[0].assert_got(0..6_100);
-    assert_eq!(pods[1].numbers.last(), Some(&6_099));
+    pods[0].assert_got(0..messages);
+    assert_eq!(pods[1].numbers.last(), Some(&(messages - 1)));
 }
 
 #[test]
