@@ -225,7 +225,7 @@ impl Told {
 
 #[cfg(test)]
 #[path = "../../tests/dns/server.rs"]
-#[allow(dead_code, clippy::unwrap_used)] // it is shared with the integration tests
+#[allow(dead_code, clippy::unwrap_used, reason = "it is shared with the integration tests")]
 mod server;
 
 #[cfg(test)]
