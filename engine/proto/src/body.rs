@@ -84,6 +84,17 @@ pub fn nak(payload: &[u8]) -> Result<(&NakHead, &[NakEntry]), Refusal> {
     if entries.iter().all(in_range) { Ok((head, entries)) } else { Err(Refusal::Body) }
 }
 
+/// The sequences that the entries of a repair request name, in their order. The entries are those of a
+/// checked request; sequences beyond the last one there is are left out.
+pub fn nak_sequences(entries: &[NakEntry]) -> impl Iterator<Item = u64> {
+    entries.iter().flat_map(|entry| {
+        let (base, bitmap) = (entry.base.get(), entry.bitmap.get());
+        let after =
+            (0..64).filter(move |i| bitmap >> i & 1 == 1).filter_map(move |i| base.checked_add(i + 1));
+        std::iter::once(base).chain(after)
+    })
+}
+
 /// The message that a response answers, and the result.
 ///
 /// # Errors

@@ -10,6 +10,8 @@
 //! |---|---|
 //! | [`sequence`] | numbers a datagram and writes its header in place |
 //! | [`schedule`] | which copy of which datagram goes out next |
+//! | [`heartbeat`] | when a quiet publisher says that it is there |
+//! | [`repair`] | what a receiver is sent again, and how much of it |
 //! | [`header`] | the 40 bytes, field by field |
 //! | [`datagram`] | a checked view of received bytes, every [`Refusal`] with a name |
 //! | [`window`] | seen before, or new? |
@@ -21,8 +23,10 @@ pub mod body;
 pub mod datagram;
 mod extension;
 pub mod header;
+pub mod heartbeat;
 pub mod receiver;
 mod refusal;
+pub mod repair;
 pub mod schedule;
 pub mod sequence;
 pub mod session;
@@ -30,6 +34,7 @@ pub mod window;
 
 pub use datagram::Datagram;
 pub use header::{HEADER_LEN, Kind};
+pub use heartbeat::Heartbeat;
 pub use receiver::{Receiver, Verdict};
 pub use refusal::Refusal;
 pub use schedule::{Next, Schedule};

@@ -131,6 +131,14 @@ impl Schedule {
         self.end - self.cursor[0]
     }
 
+    /// The highest sequence whose first copy has gone out, and when; `None` before the first.
+    #[inline]
+    #[must_use]
+    pub fn last_sent(&self) -> Option<(u64, u64)> {
+        let seq = self.cursor[0] - 1;
+        (seq > 0).then(|| (seq, self.sent_ns[self.slot(seq)]))
+    }
+
     /// Later copies dropped so far.
     #[inline]
     #[must_use]

@@ -2,7 +2,7 @@
 
 use zerocopy::IntoBytes;
 
-use crate::header::{HEADER_LEN, Header, Kind};
+use crate::header::{HEADER_LEN, Header, Kind, flags};
 use crate::{Now, Session};
 
 /// The sending end of one (publisher, session, stream).
@@ -11,17 +11,36 @@ pub struct Sequencer {
     publisher: u32,
     session: Session,
     stream: u16,
+    /// What every datagram of the stream carries.
+    flags: u8,
     last_seq: u64,
     /// At first the session's start: no datagram may be older than its session.
     last_timestamp: u64,
 }
+
+/// Which part of a message a datagram carries.
+#[derive(Clone, Copy)]
+struct Part {
+    flags: u8,
+    index: u16,
+    count: u16,
+}
+
+const WHOLE: Part = Part { flags: 0, index: 0, count: 1 };
 
 impl Sequencer {
     /// A stream that has sent nothing yet.
     #[must_use]
     pub const fn new(publisher: u32, session: Session, stream: u16) -> Self {
         let last_timestamp = session.start_ms().saturating_mul(1_000_000);
-        Self { publisher, session, stream, last_seq: 0, last_timestamp }
+        Self { publisher, session, stream, flags: 0, last_seq: 0, last_timestamp }
+    }
+
+    /// Tells receivers not to ask for repairs: nobody would answer.
+    #[must_use]
+    pub const fn without_repair(mut self) -> Self {
+        self.flags = flags::NO_REPAIR;
+        self
     }
 
     /// The number of the last datagram sealed; 0 before the first.
@@ -59,15 +78,42 @@ impl Sequencer {
     /// slots are neither.
     #[inline]
     pub fn seal(&mut self, datagram: &mut [u8], now: Now) -> u64 {
-        let seq = self.count();
-        self.last_timestamp = self.timestamp(now);
-        self.write(datagram, Kind::Data, seq, self.last_timestamp);
-        seq
+        self.seal_as(datagram, now, Kind::Data, WHOLE)
+    }
+
+    /// Makes `datagram` the next one of the stream, and part `index` of a message of `count` parts (2 to
+    /// [`FRAGMENTS_MAX`](crate::header::FRAGMENTS_MAX)). The parts of a message follow one another.
+    ///
+    /// # Panics
+    /// As [`seal`](Self::seal).
+    pub fn seal_fragment(&mut self, datagram: &mut [u8], now: Now, index: u16, count: u16) -> u64 {
+        self.seal_as(datagram, now, Kind::Data, Part { flags: flags::FRAGMENT, index, count })
+    }
+
+    /// Makes `datagram`, whose payload is a request for repairs, the next one of the stream.
+    ///
+    /// # Panics
+    /// As [`seal`](Self::seal).
+    pub fn seal_nak(&mut self, datagram: &mut [u8], now: Now) -> u64 {
+        self.seal_as(datagram, now, Kind::Nak, WHOLE)
+    }
+
+    /// Writes what tells that the publisher is there, and which sequence was its last.
+    pub fn heartbeat(&self, datagram: &mut [u8; HEADER_LEN], now: Now) {
+        self.write(datagram, Kind::Heartbeat, self.last_seq, self.timestamp(now), WHOLE);
     }
 
     /// Writes the farewell: the publisher stops, and this was its last sequence.
     pub fn end(&self, datagram: &mut [u8; HEADER_LEN], now: Now) {
-        self.write(datagram, Kind::End, self.last_seq, self.timestamp(now));
+        self.write(datagram, Kind::End, self.last_seq, self.timestamp(now), WHOLE);
+    }
+
+    #[inline]
+    fn seal_as(&mut self, datagram: &mut [u8], now: Now, kind: Kind, part: Part) -> u64 {
+        let seq = self.count();
+        self.last_timestamp = self.timestamp(now);
+        self.write(datagram, kind, seq, self.last_timestamp, part);
+        seq
     }
 
     /// Strictly increasing even when the wall clock is not, and never before the session's start. (The
@@ -78,18 +124,18 @@ impl Sequencer {
     }
 
     #[inline]
-    fn write(&self, datagram: &mut [u8], kind: Kind, seq: u64, timestamp: u64) {
+    fn write(&self, datagram: &mut [u8], kind: Kind, seq: u64, timestamp: u64, part: Part) {
         let payload_len = u16::try_from(datagram.len() - HEADER_LEN).expect("a slot is under 64 KiB");
         let header = Header {
             version_kind: kind.first_byte(),
-            flags: 0,
+            flags: self.flags | part.flags,
             key_id: 0,
             path: 0,
             stream: self.stream.into(),
             payload_len: payload_len.into(),
             publisher: self.publisher.into(),
-            index: 0.into(),
-            frag_count: 1.into(),
+            index: part.index.into(),
+            frag_count: part.count.into(),
             session: self.session.to_bits().into(),
             seq: seq.into(),
             timestamp: timestamp.into(),
