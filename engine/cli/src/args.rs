@@ -74,6 +74,7 @@ Examples:
   headcast subscribe
   headcast subscribe --listen 0.0.0.0:12000 --output json
   headcast subscribe --forward unix:///run/app.sock
+  headcast subscribe --ordered --max-hold 50ms --history 100
   headcast subscribe --raw --count 1 --timeout 10s";
 
 const RESOLVE_EXAMPLES: &str = "\
@@ -160,6 +161,32 @@ pub(crate) struct Subscribe {
     /// The receive buffer to ask for, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub(crate) receive_buffer: usize,
+    #[command(flatten)]
+    pub(crate) delivery: Delivery,
+}
+
+/// What becomes of messages that are missing, in parts, or out of order.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Delivery")]
+pub(crate) struct Delivery {
+    /// Hand messages on in the order in which they were published, and hold back what follows a missing one
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) ordered: bool,
+    /// With --ordered: the longest that a message is held back
+    #[arg(long, value_name = "DURATION", value_parser = common::duration, default_value = "100ms")]
+    pub(crate) max_hold: Duration,
+    /// Ask for up to N datagrams that a publisher sent before this subscriber heard it, if its mode is dup+nak or nak
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) history: u64,
+    /// Never ask a publisher to repeat what is missing, whatever its mode
+    #[arg(long)]
+    pub(crate) no_repair: bool,
+    /// The longest message to put together from fragments, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::MESSAGE_MAX)]
+    pub(crate) message_max: usize,
+    /// Memory for fragments and for messages that are held back, in bytes; a quarter of it for each publisher
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    pub(crate) memory: usize,
 }
 
 /// How messages are printed.
@@ -168,7 +195,7 @@ pub(crate) enum Output {
     /// The payload and a newline
     #[default]
     Text,
-    /// One JSON object a line, and the totals at the end
+    /// One JSON object a line: messages, gaps, sessions that begin and end, and the totals at the end
     Json,
     /// The payloads, with nothing between them
     Raw,

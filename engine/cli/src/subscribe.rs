@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use headcast::{Message, Subscriber};
+use headcast::{Event, Message, Subscriber};
 use mio::{Events, Interest, Poll, Token, Waker};
 use serde_json::{Value, json};
 
@@ -26,14 +26,22 @@ const REST_MAX: usize = 1024;
 
 pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
     let signals = signals::catch()?;
-    let mut subscriber = Subscriber::builder()
+    let delivery = &args.delivery;
+    let mut builder = Subscriber::builder()
         .listen(args.listen)
         .raw(args.raw)
         .streams(args.streams.0.iter().copied())
         .publishers(args.publishers)
         .window(args.window)
         .receive_buffer(args.receive_buffer)
-        .build()?;
+        .repair(!delivery.no_repair)
+        .history(delivery.history)
+        .message_max(delivery.message_max)
+        .memory(delivery.memory, delivery.memory / 4);
+    if delivery.ordered {
+        builder = builder.ordered(delivery.max_hold);
+    }
+    let mut subscriber = builder.build()?;
     let mut sink = Sink::open(args)?;
     let poll = Poll::new().map_err(Failure::about("cannot start the event loop"))?;
     let watch = |result: io::Result<()>| result.map_err(Failure::about("cannot watch the socket"));
@@ -112,9 +120,14 @@ impl Receiving {
             if self.left == Some(0) {
                 break;
             }
-            let Some(message) = subscriber.try_recv()? else { return Ok(false) };
-            sink.take(&message)?;
-            self.left = self.left.map(|left| left - 1);
+            let Some(event) = subscriber.try_next()? else { return Ok(false) };
+            match &event {
+                Event::Message(message) => {
+                    sink.take(message)?;
+                    self.left = self.left.map(|left| left - 1);
+                }
+                other => sink.tell(other)?,
+            }
         }
         Ok(true)
     }
@@ -123,6 +136,7 @@ impl Receiving {
     fn take_rest(&mut self, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
         // Where the kernel cannot refuse more, there is still a bound.
         let _ = subscriber.refuse_more();
+        subscriber.give_up();
         for _ in 0..REST_MAX {
             if !self.take_some(subscriber, sink)? || self.left == Some(0) {
                 break;
@@ -172,6 +186,18 @@ impl Sink {
         }
     }
 
+    /// Whatever is not a message.
+    fn tell(&mut self, event: &Event<'_>) -> io::Result<()> {
+        if let Event::Gap { id, from, to } = event {
+            let (publisher, stream) = (id.publisher, id.stream);
+            tracing::debug!(publisher, session = %id.session, stream, from, to, "lost");
+        }
+        match (self, told(event)) {
+            (Self::Print(Output::Json, out), Some(value)) => writeln!(out, "{value}"),
+            _ => Ok(()),
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Print(_, out) => out.flush(),
@@ -204,6 +230,38 @@ fn described(message: &Message<'_>) -> Value {
         value["rescued"] = json!(origin.rescued);
     }
     value
+}
+
+/// What became of a publisher, or of what it sent.
+fn told(event: &Event<'_>) -> Option<Value> {
+    let (name, id) = match event {
+        Event::Gap { id, .. } => ("gap", id),
+        Event::Opened { id, .. } => ("session", id),
+        Event::Ended { id } => ("end", id),
+        Event::Silent { id } => ("silent", id),
+        _ => return None,
+    };
+    let mut value = json!({
+        "event": name,
+        "publisher": id.publisher,
+        "session": id.session.to_string(),
+        "stream": id.stream,
+    });
+    match event {
+        Event::Gap { from, to, .. } => {
+            value["from"] = json!(from);
+            value["to"] = json!(to);
+            value["count"] = json!(to - from + 1);
+        }
+        Event::Opened { seq, before, .. } => {
+            value["seq"] = json!(seq);
+            // Whoever joins late starts here, and has not asked for what came before unless --history says so.
+            value["joined_late"] = json!(*seq > 1);
+            value["restart_of"] = json!(before.map(|session| session.to_string()));
+        }
+        _ => {}
+    }
+    Some(value)
 }
 
 fn totals(subscriber: &Subscriber, sink: &Sink) -> Value {

@@ -51,23 +51,33 @@ macro_rules! counters {
 counters! {
     /// What a publisher did.
     ///
-    /// Once everything is out: `offered == sent_first + sent_later + rejected + transient + quarantined`
-    /// and `messages == passes_first + dropped_oldest`.
+    /// Once everything is out:
+    ///
+    /// - `offered == sent_first + sent_later + sent_heartbeats + rejected + transient + quarantined`;
+    /// - `messages + fragments == passes_first + dropped_oldest`, which are all datagrams of messages;
+    /// - `asked == repairs_sent + repairs_failed + repairs_gone + repairs_repeated + repairs_over_budget +
+    ///   repairs_excess + repairs_full + repairs_forgotten`.
     PublisherCounters {
         /// Messages accepted.
         messages,
         /// Payload bytes of those.
         message_bytes,
+        /// Datagrams that messages took beyond one each: what does not fit into one is cut.
+        fragments,
         /// First copies handed to the kernel for all peers.
         passes_first,
         /// Later copies handed to the kernel for all peers.
         passes_later,
+        /// Heartbeats and farewells handed to the kernel for all peers.
+        heartbeats,
         /// Datagrams that the passes were to send: the sizes of the peer sets, summed up.
         offered,
         /// Datagrams of first copies that the kernel took.
         sent_first,
         /// Datagrams of later copies that the kernel took.
         sent_later,
+        /// Datagrams of heartbeats and farewells that the kernel took.
+        sent_heartbeats,
         /// Datagrams that the kernel refused to send to their peer.
         rejected,
         /// Datagrams lost to a shortage inside the kernel (ENOBUFS, ENOMEM).
@@ -76,20 +86,50 @@ counters! {
         quarantined,
         /// System calls made to send.
         calls,
-        /// Times that the kernel had no room in a socket's buffer for the rest of a pass.
+        /// Times that the kernel had no room in a socket's buffer for the rest of a pass, or for a repair.
         blocked,
-        /// Messages that went to nobody because there was no peer.
+        /// First copies that went to nobody because there was no peer.
         unheard,
         /// Messages refused because the backlog was full.
         dropped_newest,
-        /// Accepted messages given up to make room.
+        /// Accepted datagrams given up to make room, before they had gone out once.
         dropped_oldest,
         /// Later copies given up to make room.
         copies_shed,
         /// Peer sets taken over.
         peer_sets,
-        /// Datagrams received on the sockets that send.
+        /// Requests for repairs, of this session and from a peer.
+        naks,
+        /// Requests that name another publisher, session or stream.
+        naks_foreign,
+        /// Requests from somebody who is not a peer.
+        naks_stranger,
+        /// Requests that the kernel dropped because a buffer was full. It tells with the next one that gets
+        /// through, and counts in 32 bits.
+        naks_dropped,
+        /// Datagrams that requests asked for.
+        asked,
+        /// Those among them that were sent again.
+        repairs_sent,
+        /// Those among them that the kernel did not take.
+        repairs_failed,
+        /// Those among them that are not stored any more, or not sent yet.
+        repairs_gone,
+        /// Those among them that were sent to the same peer a moment ago, or wait to be.
+        repairs_repeated,
+        /// Those among them that were beyond the peer's share.
+        repairs_over_budget,
+        /// Those among them that were more than one request is answered with.
+        repairs_excess,
+        /// Those among them for which too many others waited.
+        repairs_full,
+        /// Those among them that waited when the peers changed: whoever still needs them asks again.
+        repairs_forgotten,
+        /// Datagrams received on the sockets that send and that are no request for repairs.
         strays,
+        /// Datagrams received there that are no valid datagram at all. Where no requests are expected
+        /// everything counts as stray.
+        malformed,
         /// Local datagrams refused because they were longer than a message may be.
         oversized,
         /// Local datagrams that the listening socket dropped because its buffer was full. The kernel
@@ -101,8 +141,9 @@ counters! {
 counters! {
     /// What a subscriber saw.
     ///
-    /// At any time `datagrams == delivered + duplicates + notes + truncated + impaired` plus the sum
-    /// of the refusals.
+    /// At any time `datagrams + released == delivered + kept + duplicates + notes + truncated + impaired` plus
+    /// the sum of the refusals; and every sequence from the first one awaited on is delivered, kept or missing,
+    /// or counted once in `lost`.
     SubscriberCounters {
         /// Datagrams received.
         datagrams,
@@ -110,8 +151,12 @@ counters! {
         bytes,
         /// Messages handed on.
         delivered,
-        /// Those among them that a later copy brought.
+        /// Those among them that a later copy or a repair brought.
         rescued,
+        /// Datagrams kept, as fragments or to be in order.
+        kept,
+        /// Messages handed on from what was kept.
+        released,
         /// Datagrams that had been seen before.
         duplicates,
         /// Datagrams that tell of the publisher only: heartbeats and ends.
@@ -120,8 +165,24 @@ counters! {
         sessions,
         /// Publishers that said that they stop.
         ended,
-        /// Messages that never came, and cannot any more.
+        /// Publishers that were not heard for three heartbeats, and had not said that they stop.
+        silent,
+        /// Gaps that were told.
+        gaps,
+        /// Sequences in them: datagrams that never came, or too late.
         lost,
+        /// Requests for repairs.
+        requests,
+        /// Sequences asked for in them.
+        requested,
+        /// Requests that could not be sent.
+        requests_failed,
+        /// Datagrams that came because they were asked for, and were new.
+        repaired,
+        /// Messages put together from fragments.
+        completed,
+        /// Fragments kept in vain, for another one of their message was lost.
+        dropped_parts,
         /// Datagrams longer than the receive buffer.
         truncated,
         /// Datagrams dropped on purpose.

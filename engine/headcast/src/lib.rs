@@ -49,13 +49,13 @@ pub use control::{Monitor, Status};
 pub use counters::{PublisherCounters, SubscriberCounters};
 pub use error::{BuildError, PublishError, WaitError};
 pub use headcast_peers as peers;
-pub use headcast_proto::{Refusal, Session};
+pub use headcast_proto::{Refusal, Session, StreamId};
 pub use headcast_udp::{Capabilities, Failure};
 pub use identity::host_publisher_id;
 pub use ingress::Listen;
 pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Publisher};
 pub use queue::Handle;
-pub use subscriber::{Builder as SubscriberBuilder, Message, Origin, Subscriber};
+pub use subscriber::{Builder as SubscriberBuilder, Event, Message, Origin, Subscriber};
 
 /// Limits and defaults, with their units.
 pub mod limits {
@@ -72,6 +72,8 @@ pub mod limits {
     pub const RING_MAX: usize = 1_048_576;
     /// The most copies of a message.
     pub const COPIES_MAX: usize = headcast_proto::schedule::COPIES_MAX;
+    /// The longest message in bytes, however it is sent.
+    pub const MESSAGE_MAX: usize = headcast_proto::receiver::MESSAGE_MAX;
     /// The most peers.
     pub const PEERS_MAX: usize = 100_000;
     /// The port that the article's programs use, for peers that name none.

@@ -1,6 +1,8 @@
 //! The receiving end: many datagrams a call, each message handed on once.
 
 mod builder;
+mod events;
+mod timing;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,12 +14,17 @@ use headcast_proto::{Datagram, Now, Receiver, Session, Verdict};
 use headcast_udp::{Capabilities, Errno, ReceiveBatch};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use builder::Builder;
+pub use events::Event;
 
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
+use crate::timer::Timer;
+
+/// Full batches in a row after which what is due is done although more is there: more than any socket's
+/// buffer holds.
+const BEHIND_MAX: u32 = 256;
 
 /// Decides by a datagram's bytes whether it is dropped before anything else sees it.
 type Impairment = Box<dyn FnMut(&[u8]) -> bool + Send>;
@@ -54,8 +61,9 @@ pub struct Origin {
 
 /// Receives each message once.
 ///
-/// As a mio event source it is edge-triggered: after an event call [`try_recv`](Self::try_recv) until
-/// it says `None`.
+/// As a mio event source it is edge-triggered: after an event call [`try_recv`](Self::try_recv) or
+/// [`try_next`](Self::try_next) until it says `None`. It wakes the poll for its own timers as well: repairs are
+/// asked for, and gaps given up, in those calls.
 pub struct Subscriber {
     socket: UdpSocket,
     batch: ReceiveBatch,
@@ -63,9 +71,20 @@ pub struct Subscriber {
     /// Datagrams of the last batch: how many there are, and how many have been judged.
     filled: usize,
     judged: usize,
+    /// The message that comes after the events.
+    found: Option<Found>,
     /// When the last batch was received.
     now: Now,
+    /// Batches since the socket was empty.
+    behind: u32,
     receiver: Receiver,
+    /// Where requests for each place of the receiver's go.
+    sources: Box<[Option<SocketAddr>]>,
+    timer: Timer,
+    /// Nothing is waited for any more.
+    finishing: bool,
+    /// The socket is of IPv6.
+    ipv6: bool,
     raw: bool,
     impairment: Option<Impairment>,
     capabilities: Capabilities,
@@ -79,59 +98,101 @@ impl Subscriber {
         Builder::default()
     }
 
-    /// The next message, waited for without end.
+    /// The next message, waited for without end. Other events are passed over; see [`next`](Self::next).
     ///
     /// # Errors
     /// When the socket fails.
     pub fn recv(&mut self) -> io::Result<Message<'_>> {
         loop {
-            if let Some(found) = self.advance()? {
-                return Ok(self.message(found));
+            match self.advance()? {
+                Some(Ready::Message(found)) => return Ok(self.message(found)),
+                Some(Ready::Other(_)) => {}
+                None => self.wait(None)?,
             }
-            self.wait(None)?;
         }
     }
 
-    /// The next message, waited for as long as `timeout`; `None` if there was none.
+    /// The next message, waited for as long as `timeout`; `None` if there was none. Other events are passed
+    /// over; see [`next`](Self::next).
     ///
     /// # Errors
     /// When the socket fails.
     pub fn recv_timeout(&mut self, timeout: Duration) -> io::Result<Option<Message<'_>>> {
         let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
-            if let Some(found) = self.advance()? {
-                return Ok(Some(self.message(found)));
+            match self.advance()? {
+                Some(Ready::Message(found)) => return Ok(Some(self.message(found))),
+                Some(Ready::Other(_)) => {}
+                None if !self.wait_until(deadline_ns)? => return Ok(None),
+                None => {}
             }
-            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
-            if left_ns == 0 {
-                return Ok(None);
-            }
-            self.wait(Some(Duration::from_nanos(left_ns)))?;
         }
     }
 
-    /// The next message that is there already.
+    /// The next message that is there already. Other events are passed over; see [`try_next`](Self::try_next).
     ///
     /// # Errors
     /// When the socket fails.
     #[inline]
     pub fn try_recv(&mut self) -> io::Result<Option<Message<'_>>> {
-        Ok(self.advance()?.map(|found| self.message(found)))
+        loop {
+            match self.advance()? {
+                Some(Ready::Message(found)) => return Ok(Some(self.message(found))),
+                Some(Ready::Other(_)) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
-    /// Judges datagrams until one is to be handed on.
-    #[inline]
-    fn advance(&mut self) -> io::Result<Option<Found>> {
+    /// The next message, gap or change of a publisher, waited for as long as `timeout`; `None` if there was
+    /// none.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn next(&mut self, timeout: Duration) -> io::Result<Option<Event<'_>>> {
+        let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
+            match self.advance()? {
+                Some(ready) => return Ok(Some(self.event(ready))),
+                None if !self.wait_until(deadline_ns)? => return Ok(None),
+                None => {}
+            }
+        }
+    }
+
+    /// The next message, gap or change of a publisher that is there already.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    #[inline]
+    pub fn try_next(&mut self) -> io::Result<Option<Event<'_>>> {
+        Ok(self.advance()?.map(|ready| self.event(ready)))
+    }
+
+    /// Judges datagrams, and does what is due, until there is something to hand on.
+    #[inline]
+    fn advance(&mut self) -> io::Result<Option<Ready>> {
+        loop {
+            if let Some(ready) = self.next_event() {
+                return Ok(Some(ready));
+            }
+            if let Some(found) = self.found.take() {
+                return Ok(Some(Ready::Message(found)));
+            }
             while self.judged < self.filled {
                 let at = self.judged;
                 self.judged += 1;
-                if let Some(found) = self.judge(at) {
-                    self.counters.delivered.add(1);
-                    return Ok(Some(found));
+                let found = self.judge(at);
+                if let Some(ready) = self.next_event() {
+                    // What happened before this message is told before it.
+                    self.found = found;
+                    return Ok(Some(ready));
+                }
+                if let Some(found) = found {
+                    return Ok(Some(Ready::Message(found)));
                 }
             }
-            if !self.receive()? {
+            if !self.receive()? && !self.keep_time()? {
                 return Ok(None);
             }
         }
@@ -140,6 +201,9 @@ impl Subscriber {
     /// Receives the next batch; returns whether there was any.
     #[inline]
     fn receive(&mut self) -> io::Result<bool> {
+        if self.receiver.deadline_ns() <= self.now.mono_ns {
+            self.ask();
+        }
         (self.filled, self.judged) = (0, 0);
         match self.batch.receive(self.socket.as_fd(), &mut self.buffers, 0) {
             Ok(count) => self.filled = count,
@@ -150,6 +214,11 @@ impl Subscriber {
             self.now = clock::now();
             if let Some(dropped) = self.batch.meta(self.filled - 1).dropped {
                 self.counters.socket_dropped.set(dropped.into());
+            }
+            if self.behind < BEHIND_MAX {
+                self.behind += 1;
+            } else {
+                self.tick();
             }
         }
         Ok(self.filled > 0)
@@ -173,7 +242,8 @@ impl Subscriber {
             return None;
         }
         if self.raw {
-            return Some(Found { at, payload: 0, origin: None });
+            self.counters.delivered.add(1);
+            return Some(Found::Received { at, payload: 0, origin: None });
         }
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
@@ -183,11 +253,13 @@ impl Subscriber {
             }
         };
         let verdict = self.receiver.accept(self.now, &datagram);
-        self.counters.lost.set(self.receiver.lost());
+        if let Some(place) = self.receiver.noticed() {
+            self.sources[place] = meta.from;
+        }
         match verdict {
-            Verdict::Deliver { rescued, opened } => {
+            Verdict::Deliver { rescued, .. } => {
+                self.counters.delivered.add(1);
                 self.counters.rescued.add(rescued.into());
-                self.counters.sessions.add(opened.into());
                 let origin = Origin {
                     publisher: datagram.publisher(),
                     session: datagram.session(),
@@ -197,14 +269,11 @@ impl Subscriber {
                     rescued,
                 };
                 let payload = meta.len - datagram.payload().len();
-                return Some(Found { at, payload, origin: Some(origin) });
+                return Some(Found::Received { at, payload, origin: Some(origin) });
             }
+            Verdict::Kept => self.counters.kept.add(1),
             Verdict::Duplicate => self.counters.duplicates.add(1),
-            Verdict::Ended => {
-                self.counters.notes.add(1);
-                self.counters.ended.add(1);
-            }
-            Verdict::Noted => self.counters.notes.add(1),
+            Verdict::Ended | Verdict::Noted => self.counters.notes.add(1),
             Verdict::Refused(refusal) => self.refusals.count(refusal),
         }
         None
@@ -212,24 +281,15 @@ impl Subscriber {
 
     #[inline]
     fn message(&self, found: Found) -> Message<'_> {
-        let meta = self.batch.meta(found.at);
-        let payload = &self.buffers[found.at][found.payload..meta.len];
-        Message { payload, source: meta.from, origin: found.origin }
-    }
-
-    /// Waits until something is there, at most for `timeout`; a signal ends the wait as well.
-    fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = match timeout {
-            // Rounded up: not to return a moment too early and spin.
-            Some(timeout) => {
-                let ms = timeout.as_nanos().div_ceil(1_000_000);
-                PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+        match found {
+            Found::Received { at, payload, origin } => {
+                let meta = self.batch.meta(at);
+                Message { payload: &self.buffers[at][payload..meta.len], source: meta.from, origin }
             }
-            None => PollTimeout::NONE,
-        };
-        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Found::Kept { len, place, origin } => {
+                let source = self.sources.get(place).copied().flatten();
+                Message { payload: self.receiver.payload(len), source, origin: Some(origin) }
+            }
         }
     }
 
@@ -264,7 +324,12 @@ impl Subscriber {
         &self.refusals
     }
 
-    /// Messages that have not arrived, but may still.
+    /// Gives up what is missing, as there will be no more: what waits for it comes next, without it.
+    pub fn give_up(&mut self) {
+        self.finishing = true;
+    }
+
+    /// Sequences that have not arrived, but may still.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.receiver.missing()
@@ -277,24 +342,35 @@ impl Subscriber {
     }
 }
 
-/// A datagram of the batch that is to be handed on.
-struct Found {
-    at: usize,
-    /// Where its payload begins; it ends with the datagram, for nothing sealed is accepted.
-    payload: usize,
-    origin: Option<Origin>,
+/// What can be handed on.
+enum Ready {
+    Message(Found),
+    Other(Event<'static>),
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy)]
+enum Found {
+    /// In the buffers of the batch, from `payload` on; it ends with the datagram, for nothing sealed is
+    /// accepted.
+    Received { at: usize, payload: usize, origin: Option<Origin> },
+    /// In the receiver. It is from the publisher of this place.
+    Kept { len: usize, place: usize, origin: Origin },
 }
 
 impl mio::event::Source for Subscriber {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.timer.as_fd().as_raw_fd()).register(registry, token, Interest::READABLE)?;
         SourceFd(&self.socket.as_raw_fd()).register(registry, token, interests)
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.timer.as_fd().as_raw_fd()).reregister(registry, token, Interest::READABLE)?;
         SourceFd(&self.socket.as_raw_fd()).reregister(registry, token, interests)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.timer.as_fd().as_raw_fd()).deregister(registry)?;
         SourceFd(&self.socket.as_raw_fd()).deregister(registry)
     }
 }

@@ -131,6 +131,29 @@ impl<'a> Datagram<'a> {
         self.header.path & path::RETRANSMISSION != 0
     }
 
+    /// Whether it is the first copy, and was not asked for.
+    #[inline]
+    pub(crate) fn is_first_copy(&self) -> bool {
+        self.header.path & (path::COPY | path::RETRANSMISSION) == 0
+    }
+
+    /// Whether its publisher answers requests for repairs.
+    #[inline]
+    #[must_use]
+    pub fn may_be_repaired(&self) -> bool {
+        self.header.flags & flags::NO_REPAIR == 0
+    }
+
+    /// Which part of its message it is, of how many; (0, 1) is a whole one.
+    #[inline]
+    #[must_use]
+    pub fn fragment(&self) -> (u16, u16) {
+        if self.header.flags & flags::FRAGMENT == 0 {
+            return (0, 1);
+        }
+        (self.header.index.get(), self.header.frag_count.get())
+    }
+
     /// The publisher's stable name.
     #[inline]
     #[must_use]

@@ -35,7 +35,7 @@ pub mod window;
 pub use datagram::Datagram;
 pub use header::{HEADER_LEN, Kind};
 pub use heartbeat::Heartbeat;
-pub use receiver::{Receiver, Verdict};
+pub use receiver::{Event, Order, Receiver, StreamId, Verdict};
 pub use refusal::Refusal;
 pub use schedule::{Next, Schedule};
 pub use sequence::Sequencer;

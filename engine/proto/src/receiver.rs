@@ -1,4 +1,4 @@
-//! The receiving end: who is heard, in which session, and what has been seen of it.
+//! The receiving end: who is heard, in which session, what has been seen of it, and what is missing.
 //!
 //! One entry per (publisher, stream), in a table of fixed size. No state grows from unproven input,
 //! and since nothing is authenticated, damage is bounded instead:
@@ -7,18 +7,40 @@
 //!   while the true position brings nothing new;
 //! - a forged session replaces the current one only with a plausible time, and the one that it
 //!   replaced is remembered, so that nothing of it is delivered twice;
-//! - a newcomer never takes the place of a publisher that is being heard.
+//! - a newcomer never takes the place of a publisher that is being heard;
+//! - fragments and whatever waits for its turn have a fixed amount of memory, and each publisher only a
+//!   part of it.
+//!
+//! A missing sequence is asked for, if its publisher answers, and given up after a while: then a
+//! [`Event::Gap`] names it, and it is never handed on. So every sequence from the first one heard on is
+//! handed on once, or told as lost once:
+//!
+//! ```text
+//!  noticed --lag--> last copy due --200 us--> ask --max(2 RTT, 1 ms)--> ask --twice that--> ...
+//!                                              |<------------------ 50 ms ---------------->| given up
+//! ```
 
+mod asking;
+mod common;
+mod entry;
+mod holes;
+mod keeping;
+mod store;
 mod table;
+mod told;
 
-use table::{Entry, Table};
+pub use asking::{NAK_MAX, Request};
+use common::{Common, Ready};
+use entry::Outcome;
+pub use holes::{ASK_AFTER_NS, ASK_AGAIN_MIN_NS, GIVE_UP_NS};
+use table::Table;
+use told::Told;
 
 use crate::header::flags;
-use crate::window::Arrival;
-use crate::{Datagram, Kind, Now, Refusal, Session};
+use crate::{Datagram, Kind, Now, Refusal, Sequencer, Session};
 
 /// A publisher that has sent nothing for this long is silent: three heartbeats at their slowest.
-pub const SILENT_NS: u64 = 3_000_000_000;
+pub const SILENT_NS: u64 = 3 * crate::heartbeat::INTERVAL_MAX_NS;
 /// How far a new session's clock may be from ours.
 pub const SKEW_MAX_NS: u64 = 30_000_000_000;
 /// A leap ahead counts only if the position before it has brought nothing new for this long.
@@ -28,6 +50,10 @@ pub const JUMP_AFTER_NS: u64 = 100_000_000;
 pub const JUMP_RUN: u32 = 256;
 /// How near to the first datagram of a leap the second one must be.
 pub const JUMP_SPAN: u64 = 64;
+/// The longest message that can be put together, in bytes.
+pub const MESSAGE_MAX: usize = 1 << 20;
+/// How often silent publishers are looked for.
+const SWEEP_NS: u64 = 1_000_000_000;
 
 /// Bounds of a [`Receiver`].
 #[derive(Clone, Debug)]
@@ -36,12 +62,49 @@ pub struct Limits {
     pub publishers: usize,
     /// Sequences each of them remembers: a power of two, at least 128.
     pub window: usize,
+    /// Bytes for fragments and for what waits for its turn.
+    pub memory: usize,
+    /// Bytes of those for one (publisher, stream).
+    pub memory_each: usize,
+    /// Bytes of the longest message, at most [`MESSAGE_MAX`].
+    pub message_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { publishers: 256, window: 8192 }
+        Self {
+            publishers: 256,
+            window: 8192,
+            memory: 16 << 20,
+            memory_each: 4 << 20,
+            message_max: MESSAGE_MAX,
+        }
     }
+}
+
+/// When messages are handed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As they come.
+    #[default]
+    AtOnce,
+    /// In the order of their sequences. What comes after a missing one is held back until that has come
+    /// or is given up.
+    Ordered {
+        /// The longest that a message is held back.
+        max_hold_ns: u64,
+    },
+}
+
+/// Which stream of which run of which publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId {
+    /// The publisher's number.
+    pub publisher: u32,
+    /// Which run of it.
+    pub session: Session,
+    /// Which of its streams.
+    pub stream: u16,
 }
 
 /// What to do with a datagram.
@@ -54,6 +117,8 @@ pub enum Verdict {
         /// The first datagram of a session that was not heard before.
         opened: bool,
     },
+    /// Kept: it comes in an [`Event::Message`], alone or with others.
+    Kept,
     /// Seen before.
     Duplicate,
     /// The publisher stops.
@@ -64,40 +129,149 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
+/// What happened, or became possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A message that was kept.
+    Message {
+        /// Where it is from.
+        id: StreamId,
+        /// Its first sequence.
+        seq: u64,
+        /// When its first datagram was published, in nanoseconds since the Unix epoch.
+        timestamp: u64,
+        /// The first copy of one of its datagrams did not get here before a later one.
+        rescued: bool,
+        /// What was published.
+        payload: &'a [u8],
+    },
+    /// Sequences that did not come and will not be handed on. A message of several datagrams that misses one
+    /// of them is not handed on.
+    Gap {
+        /// Whose.
+        id: StreamId,
+        /// The first of them.
+        from: u64,
+        /// The last of them.
+        to: u64,
+    },
+    /// A session is heard for the first time.
+    Opened {
+        /// Which.
+        id: StreamId,
+        /// The sequence that was heard first; what is awaited may begin earlier.
+        seq: u64,
+        /// The session that it replaces.
+        before: Option<Session>,
+    },
+    /// The publisher stops.
+    Ended {
+        /// Which.
+        id: StreamId,
+    },
+    /// The publisher has not been heard for [`SILENT_NS`], and did not say that it stops.
+    Silent {
+        /// Which.
+        id: StreamId,
+    },
+}
+
+/// Counts of what a receiver did, besides its verdicts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests for repairs made.
+    pub requests: u64,
+    /// Sequences asked for in them.
+    pub requested: u64,
+    /// Datagrams that came because they were asked for, and were new.
+    pub repaired: u64,
+    /// Messages put together from fragments.
+    pub completed: u64,
+    /// Datagrams kept in vain: fragments of messages that miss another.
+    pub dropped_parts: u64,
+}
+
 /// Everything that one subscriber knows of its publishers.
 #[derive(Debug)]
 pub struct Receiver {
     table: Table,
     streams: Box<[u16]>,
-    lost: u64,
+    common: Common,
+    /// When to look for silent publishers; `u64::MAX` while there is none at all.
+    sweep_ns: u64,
+    /// Which of the active entries is asked next for a request.
+    turn: usize,
 }
 
 impl Receiver {
-    /// A receiver that accepts these streams; an empty list accepts all.
+    /// A receiver that accepts these streams; an empty list accepts all. It hands on at once, and asks for
+    /// nothing.
     ///
-    /// Memory: about `limits.publishers x (limits.window / 8 + 128)` bytes, all of it taken here.
+    /// Memory: about `limits.publishers x (limits.window / 8 + 4,500) + limits.memory` bytes, all of it
+    /// taken here.
     ///
     /// # Panics
     /// If a limit is out of its range.
     #[must_use]
     pub fn new(limits: &Limits, streams: &[u16]) -> Self {
-        Self { table: Table::new(limits), streams: streams.into(), lost: 0 }
+        assert!(limits.message_max <= MESSAGE_MAX, "a message has at most 1 MiB");
+        Self {
+            table: Table::new(limits.publishers, limits.window),
+            streams: streams.into(),
+            common: Common::new(limits),
+            sweep_ns: u64::MAX,
+            turn: 0,
+        }
     }
 
-    /// Judges one received datagram.
+    /// Hands messages on in this order.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.common.order = match order {
+            Order::AtOnce => None,
+            Order::Ordered { max_hold_ns } => Some(max_hold_ns),
+        };
+        self
+    }
+
+    /// Asks for repairs, as this publisher and session.
+    #[must_use]
+    pub fn asking(mut self, own: Sequencer) -> Self {
+        self.common.own = Some(own);
+        self
+    }
+
+    /// Asks for up to so many datagrams of the past of each session that it joins.
+    #[must_use]
+    pub fn history(mut self, datagrams: u64) -> Self {
+        self.common.history = datagrams;
+        self
+    }
+
+    /// It is there since this time: a session that begins later is awaited from its first sequence, even if
+    /// that is lost.
+    #[must_use]
+    pub fn since(mut self, now: Now) -> Self {
+        self.common.since_ms = now.unix_ns / 1_000_000;
+        self
+    }
+
+    /// Judges one received datagram. Then ask for [`event`](Self::event)s until there is none.
     #[inline]
     pub fn accept(&mut self, now: Now, datagram: &Datagram<'_>) -> Verdict {
         match self.judge(now, datagram) {
             Ok(verdict) => verdict,
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(Outcome::Duplicate) => Verdict::Duplicate,
+            Err(Outcome::Refused(refusal)) => Verdict::Refused(refusal),
         }
     }
 
-    /// Sequences that were missed for good, over all publishers that have been heard.
+    /// Sequences that were given up or lost in a leap, over all publishers that have been heard: those that
+    /// [`Event::Gap`]s named.
     #[inline]
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.common.lost
     }
 
     /// Sequences that have not arrived, but may still.
@@ -106,22 +280,41 @@ impl Receiver {
         self.table.entries().map(|entry| entry.window.missing()).sum()
     }
 
+    /// What happened besides.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.common.stats
+    }
+
+    /// Bytes in which datagrams are kept now, and how many there are.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        (self.common.store.used * store::BLOCK, self.common.store.capacity())
+    }
+
+    /// The place of the entry of the last datagram, if that opened a session or revealed a hole: where it came
+    /// from is where to send requests for this place.
     #[inline]
-    fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Refusal> {
-        if datagram.flags() & flags::SEALED != 0 {
-            return Err(Refusal::Sealed);
+    pub fn noticed(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.common.noticed).then(|| self.table.last() as usize)
+    }
+
+    #[inline]
+    fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
+        let flags = datagram.flags();
+        if flags & flags::SEALED != 0 {
+            return Err(Outcome::Refused(Refusal::Sealed));
         }
         let wanted = match datagram.kind() {
-            // Parts are for receivers that can put them together.
-            Kind::Data => datagram.flags() & (flags::FRAGMENT | flags::COALESCED) == 0,
+            Kind::Data => flags & flags::COALESCED == 0,
             Kind::Heartbeat | Kind::End => true,
             _ => false,
         };
         if !wanted {
-            return Err(Refusal::Unexpected);
+            return Err(Outcome::Refused(Refusal::Unexpected));
         }
         if !self.streams.is_empty() && !self.streams.contains(&datagram.stream()) {
-            return Err(Refusal::Stream);
+            return Err(Outcome::Refused(Refusal::Stream));
         }
         if datagram.kind() == Kind::Data {
             self.data(now, datagram)
@@ -131,114 +324,202 @@ impl Receiver {
     }
 
     #[inline]
-    fn data(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Refusal> {
-        let (entry, opened) = match self.table.find(datagram.publisher(), datagram.stream()) {
-            Some(entry) if entry.session == datagram.session() => (entry, false),
-            Some(entry) => {
-                admit(entry, now, datagram)?;
-                self.lost = self.lost.saturating_add(entry.window.lost_and_missing_since(entry.lost_booked));
-                entry.change_session(datagram.session());
-                (entry, true)
-            }
-            None => {
-                let (entry, evicted) = self.table.insert(now, datagram)?;
-                self.lost = self.lost.saturating_add(evicted);
-                (entry, true)
-            }
+    fn data(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
+        let known = match self.table.find(datagram.publisher(), datagram.stream()) {
+            Some(entry) => entry.id.session == datagram.session(),
+            None => false,
         };
-        let arrival = match entry.window.observe(datagram.seq()) {
-            Arrival::Ahead if confirms_jump(entry, now, datagram.seq()) => {
-                entry.window.advance(datagram.seq());
-                entry.window.observe(datagram.seq())
-            }
-            arrival => arrival,
-        };
-        match arrival {
-            Arrival::New => {
-                entry.heard_ns = now.mono_ns;
-                entry.new_ns = now.mono_ns;
-                entry.jump_run = 0;
-                entry.arrivals = entry.arrivals.saturating_add(1);
-                self.lost = self.lost.saturating_add(entry.book_lost());
-                Ok(Verdict::Deliver { rescued: datagram.copy() > 0, opened })
-            }
-            Arrival::Duplicate => {
-                entry.heard_ns = now.mono_ns;
-                Ok(Verdict::Duplicate)
-            }
-            Arrival::Behind => Err(Refusal::Behind),
-            Arrival::Ahead => {
-                entry.note_jump(datagram.seq());
-                Err(Refusal::Jump)
-            }
+        if !known {
+            self.open(now, datagram).map_err(Outcome::Refused)?;
         }
+        let common = &mut self.common;
+        common.place = self.table.last();
+        let entry = self.table.entry_mut(common.place);
+        if datagram.flags() & flags::FRAGMENT != 0 || common.order.is_some() {
+            return entry.keep(common, now, datagram, !known);
+        }
+        entry.arrive(common, now, datagram)?;
+        Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened: !known })
     }
 
     /// A heartbeat or an end: tells of sequences that may have been lost at the tail.
     fn last_seq(&mut self, now: Now, datagram: &Datagram<'_>) -> Verdict {
         let ended = datagram.kind() == Kind::End;
         let entry = self.table.find(datagram.publisher(), datagram.stream());
-        // Of a session that was never heard there is nothing to miss.
-        let Some(entry) = entry.filter(|entry| entry.session == datagram.session()) else {
-            return Verdict::Noted;
-        };
-        entry.heard_ns = now.mono_ns;
-        if datagram.seq().saturating_sub(entry.window.highest()) <= entry.window.span() {
-            entry.window.advance(datagram.seq());
-            self.lost = self.lost.saturating_add(entry.book_lost());
+        if entry.is_none_or(|entry| entry.id.session != datagram.session()) {
+            // Of a session that was never heard there is nothing to miss, unless it has only just begun.
+            let begun = datagram.seq() > 0 && datagram.seq() <= entry::FRESH_MAX;
+            if !begun || !self.common.is_fresh(datagram) || self.open(now, datagram).is_err() {
+                return Verdict::Noted;
+            }
         }
-        if ended && !std::mem::replace(&mut entry.ended, true) { Verdict::Ended } else { Verdict::Noted }
+        let common = &mut self.common;
+        common.place = self.table.last();
+        let entry = self.table.entry_mut(common.place);
+        entry.told_last(common, now, datagram);
+        if ended && !std::mem::replace(&mut entry.ended, true) {
+            common.told.push(Told::Ended(entry.id));
+            return Verdict::Ended;
+        }
+        Verdict::Noted
     }
-}
 
-/// Whether a session other than the current one may take its place.
-fn admit(entry: &Entry, now: Now, datagram: &Datagram<'_>) -> Result<(), Refusal> {
-    let silent = now.mono_ns.saturating_sub(entry.heard_ns) >= SILENT_NS;
-    if datagram.session() < entry.session {
-        return if silent { Ok(()) } else { Err(Refusal::SessionOld) };
-    }
-    let plausible = datagram.timestamp().abs_diff(now.unix_ns) <= SKEW_MAX_NS;
-    if plausible || silent || entry.ended { Ok(()) } else { Err(Refusal::SessionImplausible) }
-}
-
-/// Whether a sequence far ahead is the second of its kind, and the true position is quiet.
-fn confirms_jump(entry: &Entry, now: Now, seq: u64) -> bool {
-    let near = entry.jump_to != 0 && entry.jump_to != seq && entry.jump_to.abs_diff(seq) <= JUMP_SPAN;
-    near && (entry.jump_run >= JUMP_RUN || now.mono_ns.saturating_sub(entry.new_ns) >= JUMP_AFTER_NS)
-}
-
-impl Entry {
-    /// Notes a sequence far ahead. Later copies and stragglers of the same leap change nothing.
-    fn note_jump(&mut self, seq: u64) {
-        if seq > self.jump_to && seq - self.jump_to <= JUMP_SPAN && self.jump_to != 0 {
-            self.jump_run = self.jump_run.saturating_add(1);
-        } else if seq <= self.jump_to && self.jump_to - seq <= self.window.span() {
-            return;
+    /// Starts the session of a datagram, if it may take the place of another.
+    #[cold]
+    fn open(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<(), Refusal> {
+        let (publisher, stream) = (datagram.publisher(), datagram.stream());
+        let common = &mut self.common;
+        if let Some(entry) = self.table.find(publisher, stream) {
+            entry.admit(now, datagram)?;
+            entry.close(common);
         } else {
-            self.jump_run = 0;
+            self.table.insert(now, publisher, stream, |entry| entry.close(common))?;
         }
-        self.jump_to = seq;
+        common.place = self.table.last();
+        self.table.entry_mut(common.place).open(common, now, datagram);
+        if self.sweep_ns == u64::MAX {
+            self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
+        }
+        Ok(())
     }
 
-    /// What the window has lost since it was last asked.
+    /// The next of what happened in the last [`accept`](Self::accept) or [`tick`](Self::tick), or of the messages
+    /// that can be handed on since. A gap is told before the messages that follow it.
     #[inline]
-    fn book_lost(&mut self) -> u64 {
-        let lost = self.window.lost() - self.lost_booked;
-        self.lost_booked = self.window.lost();
-        lost
+    pub fn event(&mut self) -> Option<Event<'_>> {
+        if self.has_more() { self.next_event() } else { None }
     }
 
-    /// Starts a session; the one before stays known as far as it came.
-    fn change_session(&mut self, session: Session) {
-        let returns = self.retired == Some(session);
-        let (seen, ended) = if returns { (self.retired_highest, self.retired_ended) } else { (0, false) };
-        self.retired = Some(self.session);
-        self.retired_highest = self.window.reached();
-        self.retired_ended = self.ended;
-        self.session = session;
-        self.window.reset(seen);
-        self.restart();
-        self.ended = ended;
+    /// Whether there may be another [`event`](Self::event).
+    #[inline]
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !(self.common.told.is_empty() && self.common.working.is_empty())
+    }
+
+    /// The first `len` bytes of where the last [`Event::Message`] was put together: its payload, as long as
+    /// nothing is called that takes the receiver by `&mut`.
+    #[must_use]
+    pub fn payload(&self, len: usize) -> &[u8] {
+        self.common.assembled.get(..len).unwrap_or_default()
+    }
+
+    /// The place of the entry that the last datagram, or message among the events, was of.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.common.place as usize
+    }
+
+    fn next_event(&mut self) -> Option<Event<'_>> {
+        let common = &mut self.common;
+        loop {
+            if common.told.is_leaving() {
+                if let Some(ready) = common.next_leaving() {
+                    return Some(ready.event(&common.assembled));
+                }
+                common.told.leave();
+                continue;
+            }
+            if let Some(event) = common.told.pop() {
+                return Some(event);
+            }
+            let place = *common.working.front()?;
+            common.place = place;
+            let entry = self.table.entry_mut(place);
+            if let Some(ready) = entry.release(common) {
+                return Some(ready.event(&common.assembled));
+            }
+            entry.working = false;
+            common.working.pop_front();
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do, on the monotonic clock; `u64::MAX` for never.
+    #[inline]
+    #[must_use]
+    pub fn deadline_ns(&self) -> u64 {
+        self.common.due_ns.min(self.sweep_ns)
+    }
+
+    /// Does what is due: gives up what has been missing for too long, notices who is silent. Then ask for
+    /// [`event`](Self::event)s, and for [`request`](Self::request)s, until there is none.
+    pub fn tick(&mut self, now: Now) {
+        let common = &mut self.common;
+        for at in 0..common.active.len() {
+            common.place = common.active[at];
+            let entry = self.table.entry_mut(common.place);
+            while common.told.has_room(entry.window.blocks())
+                && let Some(span) = entry.holes.take(|span| span.give_up_ns <= now.mono_ns)
+            {
+                entry.give_up(common, span);
+            }
+        }
+        if now.mono_ns >= self.sweep_ns {
+            self.sweep(now);
+        }
+        self.settle();
+    }
+
+    /// Gives up everything that is missing, as there will be no more; what waits for it can be handed on. Call
+    /// again after the events, until it returns `false`.
+    pub fn finish(&mut self) -> bool {
+        let common = &mut self.common;
+        for at in 0..common.active.len() {
+            common.place = common.active[at];
+            let entry = self.table.entry_mut(common.place);
+            while common.told.has_room(entry.window.blocks())
+                && let Some(span) = entry.holes.take(|_| true)
+            {
+                entry.give_up(common, span);
+            }
+        }
+        self.settle();
+        !self.common.active.is_empty()
+    }
+
+    fn sweep(&mut self, now: Now) {
+        let common = &mut self.common;
+        self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
+        for entry in self.table.entries_mut() {
+            let late = now.mono_ns.saturating_sub(entry.heard_ns) >= SILENT_NS;
+            if entry.silent || !late || !common.told.has_room(2) {
+                continue;
+            }
+            entry.silent = true;
+            // Nobody will send the rest of a message that was begun.
+            common.drop_beyond(&mut entry.kept, entry.window.highest());
+            if !entry.ended {
+                common.told.push(Told::Silent(entry.id));
+            }
+        }
+    }
+
+    /// Forgets the holes that have been filled, and finds out when something is due next.
+    fn settle(&mut self) {
+        let common = &mut self.common;
+        common.due_ns = u64::MAX;
+        let table = &mut self.table;
+        common.active.retain(|place| {
+            let entry = table.entry_mut(*place);
+            let window = &entry.window;
+            entry.holes.retain(|span| window.next_missing(span.from, span.to).is_some());
+            common.due_ns = common.due_ns.min(entry.holes.due_ns());
+            entry.active = !entry.holes.is_empty();
+            entry.active
+        });
+        self.turn = 0;
+    }
+}
+
+impl Ready {
+    fn event(self, assembled: &[u8]) -> Event<'_> {
+        Event::Message {
+            id: self.first.id,
+            seq: self.first.seq,
+            timestamp: self.first.timestamp,
+            rescued: self.rescued,
+            payload: &assembled[..self.len],
+        }
     }
 }
 

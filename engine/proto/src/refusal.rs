@@ -65,6 +65,12 @@ refusals! {
     Jump = "jump",
     /// So old that the window has forgotten it.
     Behind = "behind",
+    /// It came after it had been given up.
+    Late = "late",
+    /// A part of a message that is longer than this receiver accepts.
+    MessageTooLong = "message_too_long",
+    /// There was no room to keep it until its time.
+    Memory = "memory",
 }
 
 impl std::fmt::Display for Refusal {

@@ -69,6 +69,73 @@ impl Window {
         self.highest
     }
 
+    /// Begins an empty window at `first`, with everything before it counted as seen, and everything from
+    /// there up to `highest` as known but not arrived.
+    ///
+    /// The distance must be within [`span`](Self::span); a `first` further back is moved up.
+    pub(crate) fn start_at(&mut self, first: u64, highest: u64) {
+        debug_assert!(self.first == 0 && 1 <= first && first <= highest);
+        self.highest = highest;
+        self.first = first.max(self.low()).max(self.seen + 1).min(highest);
+        self.seen = self.seen.max(self.first - 1);
+    }
+
+    /// How many blocks the bitmap has.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The lowest sequence that will have a bit once `highest` is known.
+    #[inline]
+    pub(crate) fn low_at(&self, highest: u64) -> u64 {
+        (highest / BLOCK).saturating_sub(self.blocks.len() as u64 - 1) * BLOCK
+    }
+
+    /// Whether a sequence has arrived, or is as good as that: too old, or given up.
+    #[inline]
+    pub(crate) fn has_seen(&self, seq: u64) -> bool {
+        seq <= self.seen
+            || seq < self.low()
+            || seq <= self.highest && self.block(seq / BLOCK) >> (seq % BLOCK) & 1 == 1
+    }
+
+    /// The first sequence from `from` to `to` that has not arrived but may still; `to` is at most the highest.
+    pub(crate) fn next_missing(&self, from: u64, to: u64) -> Option<u64> {
+        let mut at = from.max(self.low()).max(self.seen.saturating_add(1));
+        let to = to.min(self.highest);
+        while at <= to {
+            let unseen = !self.block(at / BLOCK) >> (at % BLOCK);
+            if unseen != 0 {
+                let found = at + u64::from(unseen.trailing_zeros());
+                return (found <= to).then_some(found);
+            }
+            // The last block of all has none after it.
+            at = (at / BLOCK + 1).checked_mul(BLOCK)?;
+        }
+        None
+    }
+
+    /// Counts what is missing from `from` to `to` as seen: `missed` is told the sequences as a block's first
+    /// and a bit for each.
+    pub(crate) fn fill(&mut self, from: u64, to: u64, mut missed: impl FnMut(u64, u64)) {
+        let from = from.max(self.low()).max(self.seen.saturating_add(1));
+        let to = to.min(self.highest);
+        if from > to {
+            return;
+        }
+        for block in from / BLOCK..=to / BLOCK {
+            let base = block * BLOCK;
+            let after = u64::MAX << from.saturating_sub(base);
+            let before = u64::MAX >> (BLOCK - 1 - (to - base).min(BLOCK - 1));
+            let bits = self.block_mut(block);
+            let mask = !*bits & after & before;
+            *bits |= mask;
+            if mask != 0 {
+                missed(base, mask);
+            }
+        }
+    }
+
     /// Everything up to here has arrived or counts as seen, if it ever will.
     pub(crate) fn reached(&self) -> u64 {
         self.highest.max(self.seen)
@@ -98,11 +165,6 @@ impl Window {
         let arrived: u64 = self.blocks.iter().map(|block| u64::from(block.count_ones())).sum();
         // `arrived` never exceeds the range: every set bit lies in it.
         self.highest - from + 1 - arrived
-    }
-
-    /// What will not arrive any more if the window is given up, less what is already booked as lost.
-    pub(crate) fn lost_and_missing_since(&self, booked: u64) -> u64 {
-        self.lost - booked + self.missing()
     }
 
     /// Books one sequence, from 1.
@@ -174,14 +236,24 @@ impl Window {
     /// The lowest sequence that has a bit.
     #[inline]
     fn low(&self) -> u64 {
-        (self.highest / BLOCK).saturating_sub(self.blocks.len() as u64 - 1) * BLOCK
+        self.low_at(self.highest)
+    }
+
+    #[inline]
+    fn block(&self, block: u64) -> u64 {
+        self.blocks[self.index(block)]
     }
 
     #[inline]
     fn block_mut(&mut self, block: u64) -> &mut u64 {
-        // The ring's length is a power of two, and a usize holds any index into it.
-        let index = usize::try_from(block & (self.blocks.len() as u64 - 1)).unwrap_or(0);
+        let index = self.index(block);
         &mut self.blocks[index]
+    }
+
+    #[inline]
+    fn index(&self, block: u64) -> usize {
+        // The ring's length is a power of two, and a usize holds any index into it.
+        usize::try_from(block & (self.blocks.len() as u64 - 1)).unwrap_or(0)
     }
 }
 

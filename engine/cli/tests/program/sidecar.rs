@@ -186,7 +186,11 @@ fn the_output_says_where_a_message_stands_and_keeps_bytes() {
     };
     assert_eq!(listen("raw"), [0xff, 0, 1]);
     let json = String::from_utf8(listen("json")).expect("text");
-    let message: Value = serde_json::from_str(json.lines().next().expect("a message")).expect("JSON");
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    assert_eq!(events, ["session", "message", "totals"]);
+    let (session, message) = (&lines[0], &lines[1]);
+    assert_eq!((&session["seq"], &session["joined_late"]), (&1.into(), &false.into()));
     assert_eq!(
         (&message["payload_base64"], &message["publisher"], &message["seq"]),
         (&"/wAB".into(), &5.into(), &1.into())

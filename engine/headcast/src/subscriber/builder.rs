@@ -2,21 +2,29 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use headcast_proto::Receiver;
-use headcast_proto::receiver::Limits;
+use headcast_proto::receiver::{Limits, MESSAGE_MAX};
+use headcast_proto::{Order, Receiver, Sequencer, Session};
 use headcast_udp::{Capabilities, RECEIVE_MAX, ReceiveBatch};
 
 use super::{Impairment, Subscriber};
-use crate::clock;
+use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
 use crate::error::BuildError;
+use crate::identity::host_publisher_id;
 use crate::limits;
+use crate::timer::Timer;
 
 /// The most publishers that a subscriber can be told to track.
 const PUBLISHERS_MAX: usize = 65_536;
 /// The widest window.
 const WINDOW_MAX: usize = 1 << 20;
+
+/// The most bytes that datagrams can be kept in.
+const MEMORY_MAX: usize = 4 << 30;
+/// The longest that messages can be held back.
+const HOLD_MAX: Duration = Duration::from_secs(60);
 
 /// Builds a [`Subscriber`].
 #[must_use]
@@ -26,6 +34,9 @@ pub struct Builder {
     raw: bool,
     limits: Limits,
     receive_buffer: usize,
+    max_hold: Option<Duration>,
+    repair: bool,
+    history: u64,
     impairment: Option<Impairment>,
 }
 
@@ -37,6 +48,9 @@ impl Default for Builder {
             raw: false,
             limits: Limits::default(),
             receive_buffer: 4 << 20,
+            max_hold: None,
+            repair: true,
+            history: 0,
             impairment: None,
         }
     }
@@ -79,6 +93,38 @@ impl Builder {
         self
     }
 
+    /// Hands messages on in the order in which they were published. What follows a missing one is held back until
+    /// that is repaired or given up, at most for `max_hold`. By default messages are handed on as they come.
+    pub fn ordered(mut self, max_hold: Duration) -> Self {
+        self.max_hold = Some(max_hold);
+        self
+    }
+
+    /// Whether to ask publishers that answer (modes `dup+nak` and `nak`) for what is missing; yes by default.
+    pub fn repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
+        self
+    }
+
+    /// Asks a publisher that answers, when it is heard for the first time, for up to so many of the datagrams that
+    /// it sent before; none by default, at most half the window.
+    pub fn history(mut self, datagrams: u64) -> Self {
+        self.history = datagrams;
+        self
+    }
+
+    /// The longest message to put together from fragments, in bytes; 1 MiB by default and at most.
+    pub fn message_max(mut self, bytes: usize) -> Self {
+        self.limits.message_max = bytes;
+        self
+    }
+
+    /// Bytes for fragments and for what is held back: for all publishers (16 MiB by default), and for each (4 MiB).
+    pub fn memory(mut self, all: usize, each: usize) -> Self {
+        (self.limits.memory, self.limits.memory_each) = (all, each);
+        self
+    }
+
     /// Drops, on purpose and before anything else sees them, the datagrams for which `drop` says
     /// `true`: for trying out what loss does.
     pub fn impair(mut self, drop: impl FnMut(&[u8]) -> bool + Send + 'static) -> Self {
@@ -101,9 +147,25 @@ impl Builder {
                 format!("a window of {window} is not possible: a power of two from 128 to {WINDOW_MAX} is");
             return Err(BuildError::Setting(what));
         }
+        self.check_reliability()?;
+        let os = |what| move |error| BuildError::Os(what, error);
         let (socket, buffer) = headcast_udp::ingress(self.listen, self.receive_buffer)
             .map_err(|error| BuildError::Bind { address: self.listen, error })?;
         let capabilities = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
+        let now = clock::now();
+        let order = match self.max_hold {
+            Some(max_hold) => Order::Ordered { max_hold_ns: nanos(max_hold) },
+            None => Order::AtOnce,
+        };
+        let mut receiver =
+            Receiver::new(&self.limits, &self.streams).order(order).history(self.history).since(now);
+        if self.repair && !self.raw {
+            let id = host_publisher_id().map_err(os("find a number for this subscriber"))?;
+            let random = getrandom::u32()
+                .map_err(|error| BuildError::Os("draw a session", std::io::Error::other(error)))?;
+            let session = Session::new(now.unix_ns / 1_000_000, random);
+            receiver = receiver.asking(Sequencer::new(id, session, 0));
+        }
         Ok(Subscriber {
             socket,
             batch: ReceiveBatch::new(),
@@ -111,13 +173,51 @@ impl Builder {
             buffers: (0..RECEIVE_MAX).map(|_| vec![0; limits::DATAGRAM_MAX + 1].into()).collect(),
             filled: 0,
             judged: 0,
-            now: clock::now(),
-            receiver: Receiver::new(&self.limits, &self.streams),
+            found: None,
+            now,
+            behind: 0,
+            receiver,
+            sources: vec![None; publishers].into(),
+            timer: Timer::unwatched().map_err(os("make a timer"))?,
+            finishing: false,
+            ipv6: self.listen.is_ipv6(),
             raw: self.raw,
             impairment: self.impairment,
             capabilities,
             counters: Arc::new(SubscriberCounters::default()),
             refusals: Arc::new(Refusals::default()),
         })
+    }
+
+    fn check_reliability(&self) -> Result<(), BuildError> {
+        let wrong = |what: String| Err(BuildError::Setting(what));
+        if self.history > self.limits.window as u64 / 2 {
+            let most = self.limits.window / 2;
+            return wrong(format!(
+                "a history of {} is not possible: at most half the window, {most}, is",
+                self.history
+            ));
+        }
+        if !(limits::DATAGRAM_MAX..=MESSAGE_MAX).contains(&self.limits.message_max) {
+            let given = self.limits.message_max;
+            return wrong(format!(
+                "messages of at most {given} bytes are not possible: {} to {MESSAGE_MAX} are",
+                limits::DATAGRAM_MAX
+            ));
+        }
+        let (all, each) = (self.limits.memory, self.limits.memory_each);
+        if each < 2 * self.limits.message_max || all < each || all > MEMORY_MAX {
+            return wrong(format!(
+                "{all} bytes to keep datagrams in, {each} of them for each publisher, are not possible: each must have room for two messages (2 x {}), and all at least as much and at most {MEMORY_MAX}",
+                self.limits.message_max
+            ));
+        }
+        if self.max_hold.is_some_and(|hold| hold > HOLD_MAX) {
+            return wrong(format!("to hold messages back for more than {HOLD_MAX:?} is not possible"));
+        }
+        if self.raw && (self.max_hold.is_some() || self.history > 0) {
+            return wrong("raw datagrams have no numbers: there is no order and no history".into());
+        }
+        Ok(())
     }
 }

@@ -3,48 +3,16 @@
 //! Chained hashing over two arrays of indices; the last entry found is tried first, for datagrams
 //! come in runs from one publisher.
 
-use super::{Limits, SILENT_NS};
-use crate::{Datagram, Now, Refusal, Session, Window};
+use super::SILENT_NS;
+use super::entry::Entry;
+use crate::{Now, Refusal};
 
 /// An entry that has been heard more than once keeps its place for this long after the last time.
 const KEEP_NS: u64 = 10 * SILENT_NS;
 /// No entry.
 const NONE: u32 = u32::MAX;
 
-/// What is known of one (publisher, stream).
-#[derive(Debug)]
-pub(super) struct Entry {
-    publisher: u32,
-    stream: u16,
-    /// The next entry of the same bucket.
-    chain: u32,
-    pub(super) session: Session,
-    pub(super) window: Window,
-    /// Monotonic time of the last datagram that fitted the session.
-    pub(super) heard_ns: u64,
-    /// Monotonic time of the last one that was new.
-    pub(super) new_ns: u64,
-    /// How many were new, up to the type's end.
-    pub(super) arrivals: u32,
-    /// The candidate of a leap ahead; 0 for none.
-    pub(super) jump_to: u64,
-    /// How many datagrams in a row have gone on from it.
-    pub(super) jump_run: u32,
-    /// How much of the window's loss is in the receiver's count.
-    pub(super) lost_booked: u64,
-    pub(super) ended: bool,
-    /// The session before, how far it had come, and whether it had ended.
-    pub(super) retired: Option<Session>,
-    pub(super) retired_highest: u64,
-    pub(super) retired_ended: bool,
-}
-
 impl Entry {
-    /// Forgets what belongs to a session.
-    pub(super) fn restart(&mut self) {
-        (self.arrivals, self.jump_to, self.jump_run, self.lost_booked, self.ended) = (0, 0, 0, 0, false);
-    }
-
     /// Whether a newcomer may have this place.
     fn is_idle(&self, now: Now) -> bool {
         let proven = self.arrivals > 1 && !self.ended;
@@ -55,6 +23,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Table {
     entries: Box<[Entry]>,
+    /// The next entry of the same bucket, for each.
+    chains: Box<[u32]>,
     used: usize,
     /// The first entry of each bucket.
     buckets: Box<[u32]>,
@@ -63,29 +33,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(limits: &Limits) -> Self {
-        assert!((1..NONE as usize).contains(&limits.publishers), "a receiver tracks at least one publisher");
-        let entry = || Entry {
-            publisher: 0,
-            stream: 0,
-            chain: NONE,
-            session: Session::from_bits(0),
-            window: Window::new(limits.window),
-            heard_ns: 0,
-            new_ns: 0,
-            arrivals: 0,
-            jump_to: 0,
-            jump_run: 0,
-            lost_booked: 0,
-            ended: false,
-            retired: None,
-            retired_highest: 0,
-            retired_ended: false,
-        };
+    pub(super) fn new(publishers: usize, window: usize) -> Self {
+        assert!((1..NONE as usize).contains(&publishers), "a receiver tracks at least one publisher");
         Self {
-            entries: std::iter::repeat_with(entry).take(limits.publishers).collect(),
+            entries: std::iter::repeat_with(|| Entry::new(window)).take(publishers).collect(),
+            chains: vec![NONE; publishers].into(),
             used: 0,
-            buckets: vec![NONE; (2 * limits.publishers).next_power_of_two()].into(),
+            buckets: vec![NONE; (2 * publishers).next_power_of_two()].into(),
             last: 0,
         }
     }
@@ -94,13 +48,28 @@ impl Table {
         self.entries[..self.used].iter()
     }
 
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries[..self.used].iter_mut()
+    }
+
+    pub(super) fn entry_mut(&mut self, place: u32) -> &mut Entry {
+        &mut self.entries[place as usize]
+    }
+
+    /// The place of the entry found last.
+    #[inline]
+    pub(super) fn last(&self) -> u32 {
+        // The table has fewer than 2^32 places: `new` asserts it.
+        u32::try_from(self.last).unwrap_or(NONE)
+    }
+
     #[inline]
     pub(super) fn find(&mut self, publisher: u32, stream: u16) -> Option<&mut Entry> {
-        let is_it = |entry: &Entry| entry.publisher == publisher && entry.stream == stream;
+        let is_it = |entry: &Entry| entry.id.publisher == publisher && entry.id.stream == stream;
         if self.used == 0 || !is_it(&self.entries[self.last]) {
             let mut at = self.buckets[self.bucket(publisher, stream)];
             while at != NONE && !is_it(&self.entries[at as usize]) {
-                at = self.entries[at as usize].chain;
+                at = self.chains[at as usize];
             }
             if at == NONE {
                 return None;
@@ -110,47 +79,49 @@ impl Table {
         Some(&mut self.entries[self.last])
     }
 
-    /// A place for a publisher that is not in the table, and what its last tenant leaves as lost.
-    pub(super) fn insert(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<(&mut Entry, u64), Refusal> {
-        let (at, lost) = if self.used < self.entries.len() {
+    /// A place for a publisher that is not in the table: a free one, or that of one that is not heard any
+    /// more, which `leave` is told.
+    pub(super) fn insert(
+        &mut self,
+        now: Now,
+        publisher: u32,
+        stream: u16,
+        leave: impl FnOnce(&mut Entry),
+    ) -> Result<&mut Entry, Refusal> {
+        let at = if self.used < self.entries.len() {
             self.used += 1;
-            (self.used - 1, 0)
+            self.used - 1
         } else {
             let idle = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_idle(now));
-            let (at, entry) = idle.min_by_key(|(_, entry)| entry.heard_ns).ok_or(Refusal::TableFull)?;
-            let lost = entry.window.lost_and_missing_since(entry.lost_booked);
+            let (at, _) = idle.min_by_key(|(_, entry)| entry.heard_ns).ok_or(Refusal::TableFull)?;
+            leave(&mut self.entries[at]);
             self.unlink(at);
-            (at, lost)
+            at
         };
-        let bucket = self.bucket(datagram.publisher(), datagram.stream());
-        let entry = &mut self.entries[at];
-        (entry.publisher, entry.stream) = (datagram.publisher(), datagram.stream());
-        entry.session = datagram.session();
-        (entry.heard_ns, entry.new_ns) = (now.mono_ns, now.mono_ns);
-        (entry.retired, entry.retired_highest, entry.retired_ended) = (None, 0, false);
-        entry.window.reset(0);
-        entry.restart();
-        // The table has fewer than 2^32 places: `new` asserts it.
-        entry.chain = std::mem::replace(&mut self.buckets[bucket], u32::try_from(at).unwrap_or(NONE));
+        let bucket = self.bucket(publisher, stream);
+        let place = u32::try_from(at).unwrap_or(NONE);
+        self.chains[at] = std::mem::replace(&mut self.buckets[bucket], place);
         self.last = at;
-        Ok((entry, lost))
+        let entry = &mut self.entries[at];
+        entry.begin(publisher, stream);
+        Ok(entry)
     }
 
     fn unlink(&mut self, at: usize) {
-        let entry = &self.entries[at];
-        let (bucket, next) = (self.bucket(entry.publisher, entry.stream), entry.chain);
+        let id = self.entries[at].id;
+        let (bucket, next) = (self.bucket(id.publisher, id.stream), self.chains[at]);
         let mut link = self.buckets[bucket];
         if link as usize == at {
             self.buckets[bucket] = next;
             return;
         }
         while link != NONE {
-            let before = &mut self.entries[link as usize];
-            if before.chain as usize == at {
-                before.chain = next;
+            let before = &mut self.chains[link as usize];
+            if *before as usize == at {
+                *before = next;
                 return;
             }
-            link = before.chain;
+            link = *before;
         }
     }
 

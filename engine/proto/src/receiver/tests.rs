@@ -47,7 +47,7 @@ impl Source {
 }
 
 fn receiver() -> Receiver {
-    Receiver::new(&Limits { publishers: 4, window: 256 }, &[])
+    Receiver::new(&Limits { publishers: 4, window: 256, ..Limits::default() }, &[])
 }
 
 const OPENED: Verdict = Verdict::Deliver { rescued: false, opened: true };
@@ -242,7 +242,7 @@ proptest! {
     #[test]
     fn nothing_is_delivered_twice(steps in proptest::collection::vec(
         (1u32..4, 0u64..2, prop_oneof![1u64..40, 250u64..700, (u64::MAX - 3)..u64::MAX], 0u64..1_500), 1..300)) {
-        let mut to = Receiver::new(&Limits { publishers: 3, window: 256 }, &[]);
+        let mut to = Receiver::new(&Limits { publishers: 3, window: 256, memory: 1 << 16, ..Limits::default() }, &[]);
         let mut seen = HashSet::new();
         let mut now_ms = 10_000;
         for (publisher, session, seq, pause_ms) in steps {
