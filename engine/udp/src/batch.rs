@@ -79,6 +79,8 @@ struct Memory {
     names: NonNull<Name>,
     iov: NonNull<iovec>,
     headers: NonNull<mmsghdr>,
+    /// Bytes of each name.
+    name_len: socklen_t,
     /// Names; there are twice as many headers.
     len: usize,
 }
@@ -207,6 +209,32 @@ impl Batch {
         progress
     }
 
+    /// Sends `datagram` to one peer, known by its place in [`Peers::addresses`], even if it is in
+    /// quarantine.
+    ///
+    /// A running pass goes on afterwards as if nothing had been sent. A refusal is not booked with the
+    /// peer: a quarantine is for failures in passes in a row, and one between them is of no pass.
+    ///
+    /// # Errors
+    /// What the failure means. [`SendError::Blocked`]: send it again once the socket is writable.
+    ///
+    /// # Panics
+    /// If there are not so many peers.
+    pub fn send_one(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagram: &[u8],
+        peer: usize,
+    ) -> Result<(), SendError> {
+        // Bounded: every further turn follows a signal.
+        loop {
+            match self.memory.send_to(socket, datagram, peer) {
+                Err(Errno::EINTR) => {}
+                result => return result.map_err(SendError::classify),
+            }
+        }
+    }
+
     /// Ends the running pass; returns how many peers it had not tried.
     #[cold]
     pub fn give_up(&mut self) -> usize {
@@ -250,7 +278,7 @@ impl Memory {
         let name_len = peers.first().map_or(0, |peer| Name::new(*peer).1);
         let header = header(iov, name_len);
         let headers = leak(vec![header; 2 * peers.len()].into());
-        Self { names, iov, headers, len: peers.len() }
+        Self { names, iov, headers, name_len, len: peers.len() }
     }
 
     /// Makes `datagram` what all headers send.
@@ -274,19 +302,31 @@ impl Memory {
     ) -> Result<usize, Errno> {
         assert!(at + count <= 2 * self.len, "a run lies within the headers");
         // SAFETY: `at` is within the allocation of 2 x len headers, as asserted.
-        let header = unsafe { self.headers.add(at) }.as_ptr();
+        let header = unsafe { self.headers.add(at) };
         if count == 1 {
-            // SAFETY: the header is initialised; its name is one of `names`, which live as long as `self`.
-            // We are borrowed exclusively: nobody else touches the header.
-            unsafe { sys::sendto(socket, datagram, header) }
+            // SAFETY: the header is initialised and ours, and we are borrowed exclusively.
+            let name = unsafe { header.as_ref() }.msg_hdr.msg_name;
+            // SAFETY: the name is one of `names`, which live as long as `self` and are written only in
+            // `new`.
+            unsafe { sys::sendto(socket, datagram, name, self.name_len) }.map(|()| 1)
         } else {
             self.point_at(datagram);
             // SAFETY: the `count` headers from `at` on are within the allocation, as asserted, and
             // initialised; the name of each is one of `names`, its vector is `iov`, and all live as long
             // as `self`. `iov` points at this datagram, which is borrowed until after the call. We are
             // borrowed exclusively: nobody else touches the headers.
-            unsafe { sys::sendmmsg(socket, header, count) }
+            unsafe { sys::sendmmsg(socket, header.as_ptr(), count) }
         }
+    }
+
+    /// Sends one datagram to a peer by its name alone: no header is read or written.
+    fn send_to(&self, socket: BorrowedFd<'_>, datagram: &[u8], peer: usize) -> Result<(), Errno> {
+        assert!(peer < self.len, "one of the peers");
+        // SAFETY: `peer` is within the allocation of `len` names, as asserted.
+        let name = unsafe { self.names.add(peer) };
+        // SAFETY: the name is initialised and ours; it lives as long as `self` and is written only in
+        // `new`.
+        unsafe { sys::sendto(socket, datagram, name.as_ptr().cast(), self.name_len) }
     }
 
     /// Gives the header at `at` to a peer.
@@ -358,5 +398,8 @@ unsafe fn free<T>(content: NonNull<T>, len: usize) {
     drop(unsafe { Box::from_raw(NonNull::slice_from_raw_parts(content, len).as_ptr()) });
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;
+
+#[cfg(all(test, miri))]
+mod miri;

@@ -73,6 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes a system call")]
     fn this_kernel_has_sendmmsg() {
         assert_eq!(Capabilities::probe_send_batch(CALL_MAX), CALL_MAX);
         assert_eq!(Capabilities::probe_send_batch(1), 1);

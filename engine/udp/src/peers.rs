@@ -54,6 +54,7 @@ pub struct Failure {
 }
 
 impl Peers {
+    /// The addresses are sorted and differ.
     pub(crate) fn new(addresses: Box<[SocketAddr]>) -> Self {
         let states = addresses.iter().map(|_| State::default()).collect();
         Self { addresses, states }
@@ -63,6 +64,12 @@ impl Peers {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where in [`addresses`](Self::addresses) this one is.
+    #[must_use]
+    pub fn position(&self, address: SocketAddr) -> Option<usize> {
+        self.addresses.binary_search(&address).ok()
     }
 
     /// Every peer that was refused at least once.
@@ -151,6 +158,19 @@ mod tests {
 
     fn peers(range: std::ops::Range<u16>) -> Peers {
         Peers::new(range.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect())
+    }
+
+    #[test]
+    fn every_peer_is_found_at_its_place_and_nobody_else() {
+        let peers = peers(2..9);
+        for (at, address) in peers.addresses().iter().enumerate() {
+            assert_eq!(peers.position(*address), Some(at));
+        }
+        for port in [1, 9] {
+            assert_eq!(peers.position(SocketAddr::from(([127, 0, 0, 1], port))), None);
+        }
+        assert_eq!(peers.position("[::1]:2".parse().expect("an address")), None);
+        assert_eq!(Peers::new(Box::default()).position(peers.addresses()[0]), None);
     }
 
     #[test]

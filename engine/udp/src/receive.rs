@@ -12,6 +12,9 @@ use crate::sys;
 /// The most datagrams that one [`ReceiveBatch::receive`] brings.
 pub const BATCH_MAX: usize = 64;
 
+/// The most parts that the room for one datagram has: a buffer and its overflow.
+const PARTS_MAX: usize = 2;
+
 /// Room for one `SO_RXQ_OVFL` message: `CMSG_SPACE(4)` on 64-bit machines.
 const CONTROL_LEN: usize = 24;
 
@@ -19,6 +22,7 @@ const CONTROL_LEN: usize = 24;
 pub struct ReceiveBatch {
     headers: Box<[mmsghdr]>,
     names: Box<[Name]>,
+    /// [`PARTS_MAX`] for each header.
     iovecs: Box<[iovec]>,
     controls: Box<[Control]>,
 }
@@ -34,11 +38,11 @@ unsafe impl Send for ReceiveBatch {}
 /// What the kernel says of one received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Bytes in the buffer.
+    /// Bytes in the buffer, and beyond what it holds in its overflow.
     pub len: usize,
     /// From where; `None` on a Unix socket.
     pub from: Option<SocketAddr>,
-    /// The datagram was longer than the buffer; the rest is gone.
+    /// The datagram was longer than its room; the rest is gone.
     pub truncated: bool,
     /// Datagrams that the socket has dropped since it was opened because its buffer was full; wraps.
     pub dropped: Option<u32>,
@@ -59,7 +63,7 @@ impl ReceiveBatch {
         Self {
             headers: vec![header; BATCH_MAX].into(),
             names: vec![Name::EMPTY; BATCH_MAX].into(),
-            iovecs: vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH_MAX].into(),
+            iovecs: vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX * BATCH_MAX].into(),
             controls: vec![Control([0; CONTROL_LEN]); BATCH_MAX].into(),
         }
     }
@@ -80,23 +84,62 @@ impl ReceiveBatch {
         buffers: &mut [B],
         offset: usize,
     ) -> Result<usize, Errno> {
-        let count = buffers.len().min(BATCH_MAX);
-        for (at, buffer) in buffers.iter_mut().take(count).enumerate() {
-            let room = &mut buffer.as_mut()[offset..];
-            self.iovecs[at] = iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-            let header = &mut self.headers[at].msg_hdr;
-            header.msg_name = (&raw mut self.names[at]).cast();
+        self.receive_into(socket, buffers.iter_mut().map(|buffer| [&mut buffer.as_mut()[offset..]]))
+    }
+
+    /// As [`receive`](Self::receive); what of a datagram does not fit into its buffer goes on in the
+    /// overflow of the same place, from its first byte on.
+    ///
+    /// As many as there are of both are used.
+    ///
+    /// # Errors
+    /// As `receive`.
+    ///
+    /// # Panics
+    /// As `receive`.
+    #[inline]
+    pub fn receive_with_overflow<B: AsMut<[u8]>, O: AsMut<[u8]>>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        buffers: &mut [B],
+        offset: usize,
+        overflows: &mut [O],
+    ) -> Result<usize, Errno> {
+        let rooms = buffers.iter_mut().zip(overflows);
+        self.receive_into(
+            socket,
+            rooms.map(|(buffer, overflow)| [&mut buffer.as_mut()[offset..], overflow.as_mut()]),
+        )
+    }
+
+    /// Receives into up to [`BATCH_MAX`] rooms of `N` parts each.
+    #[inline]
+    fn receive_into<'b, const N: usize>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        rooms: impl Iterator<Item = [&'b mut [u8]; N]>,
+    ) -> Result<usize, Errno> {
+        const { assert!(N <= PARTS_MAX) };
+        // Each slice is borrowed once for all headers: to index it anew would end the right of the
+        // pointers that were taken from it before.
+        let own = self.names.iter_mut().zip(&mut self.controls).zip(self.iovecs.as_chunks_mut::<N>().0);
+        let mut count = 0;
+        for ((header, ((name, control), iovecs)), room) in self.headers.iter_mut().zip(own).zip(rooms) {
+            *iovecs = room.map(|part| iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() });
+            let header = &mut header.msg_hdr;
+            header.msg_name = (&raw mut *name).cast();
             header.msg_namelen = NAME_LEN;
-            header.msg_iov = &raw mut self.iovecs[at];
-            header.msg_iovlen = 1;
-            header.msg_control = (&raw mut self.controls[at]).cast();
+            header.msg_iov = iovecs.as_mut_ptr();
+            header.msg_iovlen = N as _;
+            header.msg_control = (&raw mut *control).cast();
             header.msg_controllen = CONTROL_LEN as _;
             header.msg_flags = 0;
+            count += 1;
         }
         loop {
             // SAFETY: the first `count` headers are initialised. Their names, vectors and controls are
             // elements of our own slices, which are not touched otherwise during the call; the vectors
-            // point into `buffers`, which is borrowed exclusively until we return.
+            // point at the rooms, which are borrowed exclusively for 'b: until after we return.
             match unsafe { sys::recvmmsg(socket, self.headers.as_mut_ptr(), count) } {
                 Err(Errno::EINTR) => {}
                 result => return result,
@@ -104,7 +147,7 @@ impl ReceiveBatch {
         }
     }
 
-    /// What came with the datagram in buffer `at` of the last [`receive`](Self::receive).
+    /// What came with the datagram in buffer `at` of the last call that received.
     ///
     /// # Panics
     /// If `at` is not below [`BATCH_MAX`].
@@ -147,5 +190,8 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;
+
+#[cfg(all(test, miri))]
+mod miri;

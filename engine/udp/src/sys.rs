@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use libc::{c_int, c_long, mmsghdr};
+use libc::{c_int, c_long, c_void, mmsghdr, socklen_t};
 use nix::errno::Errno;
 
 /// Never wait in a send or a receive: waiting is the event loop's, and only its.
@@ -28,26 +28,22 @@ pub(crate) unsafe fn sendmmsg(
     result(sent)
 }
 
-/// `sendto(2)`: sends one datagram to the name of this header. For a single one it is quicker than
-/// `sendmsg`, by the header and the vector that the kernel need not read.
+/// `sendto(2)`: sends one datagram to one name. For a single one it is quicker than `sendmsg`, by the
+/// header and the vector that the kernel need not read.
 ///
 /// # Safety
-/// `header` points at an initialised header whose name is valid for the length beside it, and which nobody
-/// writes to during the call.
+/// `name` is valid for `name_len` bytes, and nobody writes to them during the call.
 pub(crate) unsafe fn sendto(
     fd: BorrowedFd<'_>,
     datagram: &[u8],
-    header: *const mmsghdr,
-) -> Result<usize, Errno> {
-    // SAFETY: the caller vouches for `header`, and that nobody writes to it while this borrow lasts.
-    let header = unsafe { &(*header).msg_hdr };
+    name: *const c_void,
+    name_len: socklen_t,
+) -> Result<(), Errno> {
     let (base, len) = (datagram.as_ptr(), datagram.len());
     // SAFETY: the datagram is borrowed, and the caller vouches for the name. The kernel keeps no pointer
     // past the call and only reads. The descriptor is open as long as it is borrowed.
-    let sent = unsafe {
-        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), base, len, FLAGS, header.msg_name, header.msg_namelen)
-    };
-    result(sent).map(|_bytes| 1)
+    let sent = unsafe { libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), base, len, FLAGS, name, name_len) };
+    result(sent).map(|_bytes| ())
 }
 
 /// `recvmmsg(2)` without a time-out: receives what is there, at most `count` datagrams.

@@ -87,7 +87,6 @@ fn another_peer_is_first_each_time() {
     assert_eq!(firsts, [1, 2, 0, 1, 2, 0]);
 }
 
-/// Port 0 is an address that the kernel will not send to: EINVAL.
 #[test]
 fn later_copies_go_out_in_the_order_of_the_first() {
     let sockets = receivers(4);
@@ -101,6 +100,7 @@ fn later_copies_go_out_in_the_order_of_the_first() {
     assert_eq!(firsts, [1, 1, 2, 2, 3, 3, 0, 0], "with two copies and four peers everybody is first once");
 }
 
+/// Port 0 is an address that the kernel will not send to: EINVAL.
 #[test]
 fn a_bad_peer_is_skipped_counted_and_quarantined_and_the_others_get_all() {
     let sockets = receivers(4);
@@ -146,6 +146,57 @@ fn a_new_batch_inherits_the_quarantine() {
     new.begin(10, true);
     let progress = new.flush(socket.as_fd(), b"x", 10);
     assert_eq!((progress.sent, progress.rejected, new.quarantined()), (1, 0, 1));
+}
+
+#[test]
+fn one_peer_can_be_sent_to_in_the_middle_of_a_pass() {
+    let sockets = receivers(4);
+    let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
+    let socket = egress();
+    batch.begin(0, true);
+    // As if the socket had been full after two.
+    batch.cursor += batch.memory.send(socket.as_fd(), b"pass", batch.first, 2).expect("sent");
+    for (address, digit) in addresses(&sockets).into_iter().zip([b"0", b"1", b"2", b"3"]) {
+        let peer = batch.peers().position(address).expect("a peer");
+        assert_eq!(batch.send_one(socket.as_fd(), digit, peer), Ok(()));
+    }
+    let progress = batch.flush(socket.as_fd(), b"pass", 0);
+    assert_eq!((progress.sent, progress.outcome), (2, Outcome::Done));
+    for (receiver, messages) in
+        sockets.iter().zip([[&b"0"[..], b"pass"], [b"pass", b"1"], [b"pass", b"2"], [b"3", b"pass"]])
+    {
+        assert_eq!(received(receiver), messages);
+    }
+}
+
+#[test]
+fn a_peer_in_quarantine_can_be_sent_to_and_what_comes_of_it_is_not_booked() {
+    let sockets = receivers(1);
+    let mut peers = addresses(&sockets);
+    peers.insert(0, "127.0.0.1:0".parse().expect("an address"));
+    let mut batch = Batch::new(&peers, CALL_MAX);
+    let socket = egress();
+    for now_ns in (0..3).map(|pass| pass * 6_000_000) {
+        batch.begin(now_ns, true);
+        batch.flush(socket.as_fd(), b"x", now_ns);
+        // The other one is fine, whatever the kernel says of it; it goes into quarantine all the same.
+        batch.stale |= batch.peers.reject(1, Errno::EPERM, batch.pass, now_ns);
+    }
+    batch.begin(13_000_000, true);
+    assert_eq!(batch.quarantined(), 2);
+    let failures: Vec<_> = batch.peers().failures().collect();
+    assert_eq!(batch.send_one(socket.as_fd(), b"y", 0), Err(SendError::PeerRejected(Errno::EINVAL)));
+    assert_eq!(batch.send_one(socket.as_fd(), b"y", 1), Ok(()));
+    assert_eq!(batch.peers().failures().collect::<Vec<_>>(), failures);
+    assert_eq!(received(&sockets[0]), [b"x", b"x", b"x", b"y"]);
+}
+
+#[test]
+#[should_panic(expected = "one of the peers")]
+fn a_peer_that_is_not_there_cannot_be_sent_to() {
+    let sockets = receivers(2);
+    let mut batch = Batch::new(&addresses(&sockets), CALL_MAX);
+    let _ = batch.send_one(egress().as_fd(), b"x", 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 
 use super::*;
 
@@ -36,6 +37,60 @@ fn a_datagram_that_is_too_long_says_so() {
     let mut batch = ReceiveBatch::new();
     assert_eq!(batch.receive(to.as_fd(), &mut [[0u8; 10]], 0), Ok(1));
     assert_eq!((batch.meta(0).len, batch.meta(0).truncated), (10, true));
+}
+
+/// Buffers of 8 bytes behind an offset of 4, overflows of 10, and datagrams of all lengths up to 20.
+fn assert_overflow(to: BorrowedFd<'_>, source: Option<SocketAddr>, send: impl Fn(&[u8])) {
+    let datagrams: Vec<Vec<u8>> = (0..=20).map(|len| (100..100 + len).collect()).collect();
+    for datagram in &datagrams {
+        send(datagram);
+    }
+    let (mut buffers, mut overflows) = ([[0u8; 12]; 30], [[0u8; 10]; 30]);
+    let mut batch = ReceiveBatch::new();
+    assert_eq!(batch.receive_with_overflow(to, &mut buffers, 4, &mut overflows), Ok(21));
+    for (at, datagram) in datagrams.iter().enumerate() {
+        let meta = batch.meta(at);
+        assert_eq!((meta.len, meta.from, meta.truncated), (at.min(18), source, at > 18));
+        let (near, far) = datagram[..meta.len].split_at(meta.len.min(8));
+        assert_eq!((&buffers[at][..4], &buffers[at][4..4 + near.len()]), (&[0; 4][..], near));
+        assert_eq!(&overflows[at][..far.len()], far);
+        assert!(
+            buffers[at][4 + near.len()..].iter().chain(&overflows[at][far.len()..]).all(|byte| *byte == 0)
+        );
+    }
+
+    // The plain way is not confused by what the other left behind.
+    send(&datagrams[20]);
+    assert_eq!(batch.receive(to, &mut buffers, 4), Ok(1));
+    assert_eq!((batch.meta(0).len, batch.meta(0).truncated), (8, true));
+}
+
+#[test]
+fn what_does_not_fit_goes_on_in_the_overflow_of_a_udp_socket() {
+    let (from, to) = pair(1 << 20);
+    assert_overflow(to.as_fd(), from.local_addr().ok(), |datagram| {
+        from.send(datagram).expect("sent");
+    });
+}
+
+#[test]
+fn what_does_not_fit_goes_on_in_the_overflow_of_a_unix_socket() {
+    let (from, to) = UnixDatagram::pair().expect("a pair");
+    assert_overflow(to.as_fd(), None, |datagram| {
+        from.send(datagram).expect("sent");
+    });
+}
+
+#[test]
+fn as_many_datagrams_come_as_there_are_buffers_and_overflows() {
+    let (from, to) = pair(1 << 20);
+    for message in [b"a", b"b", b"c"] {
+        from.send(message).expect("sent");
+    }
+    let mut batch = ReceiveBatch::new();
+    let mut overflows = [[0u8; 4]; 3];
+    assert_eq!(batch.receive_with_overflow(to.as_fd(), &mut [[0u8; 4]; 2], 0, &mut overflows), Ok(2));
+    assert_eq!(batch.receive_with_overflow(to.as_fd(), &mut [[0u8; 4]; 4], 0, &mut overflows), Ok(1));
 }
 
 #[test]
