@@ -29,6 +29,12 @@ impl<'a> Datagram<'a> {
         if header.version_kind >> 4 != VERSION {
             return Err(Refusal::Version);
         }
+        if is_plain(header) && rest.len() == usize::from(header.payload_len.get()) {
+            // What nearly all are: the checks below come to the same, one by one.
+            let datagram = Self { header, kind: Kind::Data, extension: &[], payload: rest };
+            datagram.check_numbers()?;
+            return Ok(datagram);
+        }
         let kind = Kind::from_nibble(header.version_kind & 0x0f).ok_or(Refusal::Kind)?;
         if header.flags & flags::RESERVED != 0 || header.path & path::RESERVED != 0 {
             return Err(Refusal::ReservedBits);
@@ -52,13 +58,7 @@ impl<'a> Datagram<'a> {
         if (self.header.flags & flags::SEALED != 0) != (self.header.key_id != 0) {
             return Err(Refusal::Sealed);
         }
-        let tells_last = matches!(self.kind, Kind::Heartbeat | Kind::End);
-        if self.seq() == 0 && !tells_last {
-            return Err(Refusal::Sequence);
-        }
-        if self.session().start_ms() > self.timestamp() / 1_000_000 {
-            return Err(Refusal::SessionAfterTimestamp);
-        }
+        self.check_numbers()?;
         self.check_parts()?;
         match self.kind {
             Kind::Data | Kind::Parity | Kind::Report => Ok(()),
@@ -68,6 +68,18 @@ impl<'a> Datagram<'a> {
             Kind::Response => body::response(self.payload).map(drop),
             Kind::Ack => body::ack(self.payload).map(drop),
         }
+    }
+
+    #[inline]
+    fn check_numbers(&self) -> Result<(), Refusal> {
+        if self.seq() == 0 && !matches!(self.kind, Kind::Heartbeat | Kind::End) {
+            return Err(Refusal::Sequence);
+        }
+        // 44 bits of milliseconds in nanoseconds fit in 64.
+        if self.session().start_ms() * 1_000_000 > self.timestamp() {
+            return Err(Refusal::SessionAfterTimestamp);
+        }
+        Ok(())
     }
 
     /// Whole, one fragment of several, or several messages.
@@ -95,6 +107,16 @@ impl<'a> Datagram<'a> {
         let first = self.seq().checked_sub(u64::from(index)).filter(|first| *first >= 1);
         let last = first.and_then(|first| first.checked_add(u64::from(count) - 1));
         last.map(drop).ok_or(Refusal::Fragment)
+    }
+
+    /// Header and payload of bytes that [`parse`](Self::parse) has found to be a whole, unsealed message; `None` if
+    /// they cannot be.
+    #[inline]
+    #[must_use]
+    pub fn reread(bytes: &'a [u8]) -> Option<(&'a Header, &'a [u8])> {
+        let (header, rest) = Header::ref_from_prefix(bytes).ok()?;
+        let extension = rest.len().checked_sub(usize::from(header.payload_len.get()))?;
+        Some((header, &rest[extension..]))
     }
 
     /// What it is.
@@ -134,7 +156,7 @@ impl<'a> Datagram<'a> {
     /// Whether it is the first copy, and was not asked for.
     #[inline]
     pub(crate) fn is_first_copy(&self) -> bool {
-        self.header.path & (path::COPY | path::RETRANSMISSION) == 0
+        !self.header.is_repeated()
     }
 
     /// Whether its publisher answers requests for repairs.
@@ -201,6 +223,16 @@ impl<'a> Datagram<'a> {
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
+}
+
+/// Whether this is the header of a whole message, with nothing that needs a closer look.
+#[inline]
+fn is_plain(header: &Header) -> bool {
+    let unusual = header.version_kind ^ Kind::Data.first_byte()
+        | header.flags & !flags::NO_REPAIR
+        | header.key_id
+        | header.path & path::RESERVED;
+    unusual == 0 && header.index.get() == 0 && header.frag_count.get() == 1
 }
 
 #[cfg(test)]

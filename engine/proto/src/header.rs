@@ -49,6 +49,15 @@ pub struct Header {
     pub timestamp: U64,
 }
 
+impl Header {
+    /// Whether it is another than the first copy, or was asked for.
+    #[inline]
+    #[must_use]
+    pub const fn is_repeated(&self) -> bool {
+        self.path & (path::COPY | path::RETRANSMISSION) != 0
+    }
+}
+
 const _: () = assert!(size_of::<Header>() == HEADER_LEN);
 const _: () = assert!(std::mem::offset_of!(Header, path) == PATH_OFFSET);
 const _: () = assert!(std::mem::offset_of!(Header, session) == 16);

@@ -316,11 +316,7 @@ impl Receiver {
         if !self.streams.is_empty() && !self.streams.contains(&datagram.stream()) {
             return Err(Outcome::Refused(Refusal::Stream));
         }
-        if datagram.kind() == Kind::Data {
-            self.data(now, datagram)
-        } else {
-            Ok(self.last_seq(now, datagram))
-        }
+        if datagram.kind() == Kind::Data { self.data(now, datagram) } else { self.last_seq(now, datagram) }
     }
 
     #[inline]
@@ -343,14 +339,15 @@ impl Receiver {
     }
 
     /// A heartbeat or an end: tells of sequences that may have been lost at the tail.
-    fn last_seq(&mut self, now: Now, datagram: &Datagram<'_>) -> Verdict {
+    fn last_seq(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
         let ended = datagram.kind() == Kind::End;
         let entry = self.table.find(datagram.publisher(), datagram.stream());
         if entry.is_none_or(|entry| entry.id.session != datagram.session()) {
             // Of a session that was never heard there is nothing to miss, unless it has only just begun.
+            self.check_stream(datagram).map_err(Outcome::Refused)?;
             let begun = datagram.seq() > 0 && datagram.seq() <= entry::FRESH_MAX;
             if !begun || !self.common.is_fresh(datagram) || self.open(now, datagram).is_err() {
-                return Verdict::Noted;
+                return Ok(Verdict::Noted);
             }
         }
         let common = &mut self.common;
@@ -359,21 +356,34 @@ impl Receiver {
         entry.told_last(common, now, datagram);
         if ended && !std::mem::replace(&mut entry.ended, true) {
             common.told.push(Told::Ended(entry.id));
-            return Verdict::Ended;
+            return Ok(Verdict::Ended);
         }
-        Verdict::Noted
+        Ok(Verdict::Noted)
+    }
+
+    /// Whether the stream is wanted. Those of known publishers are.
+    fn check_stream(&self, datagram: &Datagram<'_>) -> Result<(), Refusal> {
+        if self.streams.is_empty() || self.streams.contains(&datagram.stream()) {
+            return Ok(());
+        }
+        Err(Refusal::Stream)
     }
 
     /// Starts the session of a datagram, if it may take the place of another.
     #[cold]
     fn open(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<(), Refusal> {
+        self.check_stream(datagram)?;
         let (publisher, stream) = (datagram.publisher(), datagram.stream());
         let common = &mut self.common;
         if let Some(entry) = self.table.find(publisher, stream) {
             entry.admit(now, datagram)?;
-            entry.close(common);
+            common.place = self.table.last();
+            self.table.entry_mut(common.place).close(common);
         } else {
-            self.table.insert(now, publisher, stream, |entry| entry.close(common))?;
+            self.table.insert(now, publisher, stream, |place, entry| {
+                common.place = place;
+                entry.close(common);
+            })?;
         }
         common.place = self.table.last();
         self.table.entry_mut(common.place).open(common, now, datagram);
@@ -480,14 +490,20 @@ impl Receiver {
     fn sweep(&mut self, now: Now) {
         let common = &mut self.common;
         self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
-        for entry in self.table.entries_mut() {
+        for (place, entry) in (0..).zip(self.table.entries_mut()) {
             let late = now.mono_ns.saturating_sub(entry.heard_ns) >= SILENT_NS;
             if entry.silent || !late || !common.told.has_room(2) {
                 continue;
             }
             entry.silent = true;
             // Nobody will send the rest of a message that was begun.
-            common.drop_beyond(&mut entry.kept, entry.window.highest());
+            if common.order.is_some() {
+                common.drop_beyond(&mut entry.kept, entry.window.highest());
+                common.place = place;
+                common.work(entry);
+            } else {
+                common.drop_all(&mut entry.kept);
+            }
             if !entry.ended {
                 common.told.push(Told::Silent(entry.id));
             }

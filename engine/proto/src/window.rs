@@ -194,6 +194,18 @@ impl Window {
         Arrival::New
     }
 
+    /// Books a sequence if it is the one after the highest and in the same block: what nearly all are.
+    #[inline]
+    pub(crate) fn extend(&mut self, seq: u64) -> bool {
+        // Before the start the highest is 0, and 1 is not the one after it.
+        if self.highest == 0 || seq.wrapping_sub(1) != self.highest || seq.is_multiple_of(BLOCK) {
+            return false;
+        }
+        self.highest = seq;
+        *self.block_mut(seq / BLOCK) |= 1 << (seq % BLOCK);
+        true
+    }
+
     /// Makes `seq` the highest sequence known, however far ahead it is, without saying that it arrived.
     ///
     /// Does nothing before the first arrival, or when `seq` is not ahead.

@@ -59,6 +59,7 @@ impl Name {
     }
 
     /// The address that the kernel wrote, `len` bytes of it; `None` if it is of no internet family.
+    #[inline]
     pub(crate) fn address(&self, len: socklen_t) -> Option<SocketAddr> {
         // SAFETY: both variants are plain integers without padding, and every byte of the union is
         // initialised from `EMPTY` on, so any variant may be read at any time. The family field is

@@ -154,13 +154,29 @@ impl ReceiveBatch {
     #[inline]
     #[must_use]
     pub fn meta(&self, at: usize) -> Meta {
+        let (len, truncated) = self.extent(at);
+        Meta { len, from: self.source(at), truncated, dropped: self.dropped(at) }
+    }
+
+    /// [`Meta::len`] and [`Meta::truncated`] alone, for whoever needs no more of most datagrams.
+    ///
+    /// # Panics
+    /// If `at` is not below [`BATCH_MAX`].
+    #[inline]
+    #[must_use]
+    pub fn extent(&self, at: usize) -> (usize, bool) {
         let header = &self.headers[at];
-        Meta {
-            len: header.msg_len as usize,
-            from: self.names[at].address(header.msg_hdr.msg_namelen).map(canonical),
-            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            dropped: self.dropped(at),
-        }
+        (header.msg_len as usize, header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
+    }
+
+    /// [`Meta::from`] alone.
+    ///
+    /// # Panics
+    /// If `at` is not below [`BATCH_MAX`].
+    #[inline]
+    #[must_use]
+    pub fn source(&self, at: usize) -> Option<SocketAddr> {
+        self.names[at].address(self.headers[at].msg_hdr.msg_namelen).map(canonical)
     }
 
     /// The count of an `SO_RXQ_OVFL` message, the only control message that is asked for.
@@ -183,10 +199,14 @@ impl ReceiveBatch {
 }
 
 /// An IPv4 address that an IPv6 socket received from is told as what it is.
+#[inline]
 fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-        IpAddr::V6(_) => address,
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => SocketAddr::new(ip, v6.port()),
+            IpAddr::V6(_) => address,
+        },
+        SocketAddr::V4(_) => address,
     }
 }
 

@@ -60,28 +60,24 @@ impl Default for Asked {
 impl Asked {
     /// Asks for what is missing between two sequences, as far as there is room; returns where to go on.
     fn add(&mut self, window: &Window, from: u64, to: u64) -> Option<u64> {
-        let mut at = from;
-        while let Some(base) = window.next_missing(at, to) {
+        let mut at = Some(from);
+        while let Some(base) = at.and_then(|at| window.next_missing(at, to)) {
             if self.entries == NAK_ENTRIES_MAX || self.sequences == ANSWER_MAX {
                 return Some(base);
             }
-            self.sequences += 1;
             let end = to.min(base.saturating_add(64));
-            let (mut bitmap, mut next) = (0u64, base.saturating_add(1));
+            let mut bitmap = 0u64;
+            self.sequences += 1;
+            at = base.checked_add(1);
             while self.sequences < ANSWER_MAX
-                && base < end
-                && let Some(seq) = window.next_missing(next, end)
+                && let Some(seq) = at.and_then(|at| window.next_missing(at, end))
             {
                 bitmap |= 1 << (seq - base - 1);
                 self.sequences += 1;
-                next = seq.saturating_add(1);
+                at = seq.checked_add(1);
             }
             self.list[self.entries] = NakEntry { base: base.into(), bitmap: bitmap.into() };
             self.entries += 1;
-            at = if self.sequences == ANSWER_MAX { next } else { end.saturating_add(1) };
-            if base == to {
-                break;
-            }
         }
         None
     }

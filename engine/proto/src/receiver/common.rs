@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::entry::Entry;
+use super::holes::SPANS;
 use super::store::{Item, List, NONE, Store};
 use super::told::{Tidings, Told};
 use super::{Limits, Stats};
@@ -52,8 +53,9 @@ pub(super) struct Ready {
 
 impl Common {
     pub(super) fn new(limits: &Limits) -> Self {
-        // The window's blocks may all be lost at once, and a session may end and another open beside it.
-        let told = limits.window / 64 + 64;
+        // The window's blocks may all be lost at once, each once more for each border between two spans; and
+        // beside that a range may be lost that never had a place, a session end and another open.
+        let told = limits.window / 64 + SPANS + 4;
         Self {
             store: Store::new(limits.memory),
             told: Tidings::new(told),
@@ -124,6 +126,18 @@ impl Common {
     /// Drops the message of which the last part has never been heard of.
     pub(super) fn drop_beyond(&mut self, kept: &mut List, highest: u64) {
         self.drop_where(kept, |item| item.message().1 > highest);
+    }
+
+    /// Drops the messages that lie before `low` and are still here: what they miss will not come.
+    pub(super) fn drop_below(&mut self, kept: &mut List, low: u64) {
+        while kept.head != NONE && self.store.item(kept.head).message().1 < low {
+            self.drop_part(kept, kept.head);
+        }
+    }
+
+    /// Drops everything.
+    pub(super) fn drop_all(&mut self, kept: &mut List) {
+        self.drop_where(kept, |_| true);
     }
 
     fn drop_where(&mut self, kept: &mut List, is: impl Fn(&Item) -> bool) {

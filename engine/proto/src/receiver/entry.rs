@@ -145,11 +145,8 @@ impl Entry {
         if past < start {
             self.holes.notice_past(past, start - 1, now.mono_ns, patience);
         }
-        // Of a heartbeat's session even the sequence that it names is missing.
-        let last = if datagram.kind() == crate::Kind::Data { seq - 1 } else { seq };
-        if start <= last {
-            self.holes.notice(start, last, now.mono_ns, patience);
-        }
+        // Even the sequence that is heard may yet be refused, for want of room.
+        self.holes.notice(start, seq, now.mono_ns, patience);
         self.activate(common);
         if common.order.is_some() {
             self.next = past;
@@ -184,6 +181,10 @@ impl Entry {
         datagram: &Datagram<'_>,
     ) -> Result<(), Outcome> {
         let (seq, highest) = (datagram.seq(), self.window.highest());
+        if self.window.extend(seq) {
+            self.note_new(common, now, datagram);
+            return Ok(());
+        }
         if seq > highest {
             if highest == 0 {
                 self.come_back(seq);
@@ -197,14 +198,7 @@ impl Entry {
         }
         match self.window.observe(seq) {
             Arrival::New => {
-                (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
-                self.jump_run = 0;
-                self.silent = false;
-                self.arrivals = self.arrivals.saturating_add(1);
-                self.time(now, datagram);
-                if datagram.is_retransmission() {
-                    common.stats.repaired += 1;
-                }
+                self.note_new(common, now, datagram);
                 Ok(())
             }
             Arrival::Duplicate => {
@@ -215,6 +209,18 @@ impl Entry {
             Arrival::Behind => Err(Outcome::Refused(Refusal::Behind)),
             // The leap was confirmed, so the window has moved.
             Arrival::Ahead => Err(Outcome::Refused(Refusal::Jump)),
+        }
+    }
+
+    #[inline]
+    fn note_new(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) {
+        (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
+        self.jump_run = 0;
+        self.silent = false;
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.time(now, datagram);
+        if datagram.is_retransmission() {
+            common.stats.repaired += 1;
         }
     }
 
@@ -250,7 +256,11 @@ impl Entry {
         while let Some(span) = self.holes.take_below(low) {
             self.give_up(common, span);
         }
+        if common.order.is_none() {
+            common.drop_below(&mut self.kept, low);
+        }
         if highest + 1 < low {
+            common.drop_beyond(&mut self.kept, highest);
             // A leap: these never had a place.
             let lost = low - highest - 1;
             common.lost = common.lost.saturating_add(lost);

@@ -18,7 +18,7 @@ pub(super) const RTT_MAX_NS: u64 = 1_000_000_000;
 pub(super) const LAG_MAX_NS: u64 = 1_000_000_000;
 
 /// Spans of one stream.
-const SPANS: usize = 64;
+pub(super) const SPANS: usize = 64;
 /// Holes noticed within this time share a span; within the longer one if spans become few.
 const GRAIN_NS: u64 = 200_000;
 const COARSE_GRAIN_NS: u64 = 2_000_000;

@@ -23,8 +23,12 @@ impl Entry {
             self.next = seq.saturating_add(1);
             return Ok(Verdict::Deliver { rescued, opened });
         }
-        if !self.window.has_seen(seq) {
-            self.find_room(common, datagram)?;
+        if !self.window.has_seen(seq)
+            && let Err(refused) = self.find_room(common, datagram)
+        {
+            // It is missing like any other: asked for again, and given up in time.
+            self.told_last(common, now, datagram);
+            return Err(refused);
         }
         self.arrive(common, now, datagram)?;
         let item = Item::new(self.id, seq, datagram.timestamp(), rescued, (index, count));

@@ -86,7 +86,7 @@ impl Table {
         now: Now,
         publisher: u32,
         stream: u16,
-        leave: impl FnOnce(&mut Entry),
+        leave: impl FnOnce(u32, &mut Entry),
     ) -> Result<&mut Entry, Refusal> {
         let at = if self.used < self.entries.len() {
             self.used += 1;
@@ -94,7 +94,7 @@ impl Table {
         } else {
             let idle = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_idle(now));
             let (at, _) = idle.min_by_key(|(_, entry)| entry.heard_ns).ok_or(Refusal::TableFull)?;
-            leave(&mut self.entries[at]);
+            leave(u32::try_from(at).unwrap_or(NONE), &mut self.entries[at]);
             self.unlink(at);
             at
         };

@@ -3,48 +3,14 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Sequencer;
-use crate::header::{HEADER_LEN, PATH_OFFSET};
+use crate::header::PATH_OFFSET;
+
+mod source;
+mod suspects;
+
+use source::{Source, at};
 
 const SECOND: u64 = 1_000_000_000;
-/// Some day in 2026.
-const EPOCH_MS: u64 = 1_790_000_000_000;
-
-fn at(ms: u64) -> Now {
-    Now { mono_ns: ms * 1_000_000, unix_ns: (EPOCH_MS + ms) * 1_000_000 }
-}
-
-/// A publisher whose datagrams can be asked for by number.
-#[derive(Clone)]
-struct Source {
-    publisher: u32,
-    session: Session,
-    stream: u16,
-}
-
-impl Source {
-    fn new(publisher: u32, started_ms: u64) -> Self {
-        Self { publisher, session: Session::new(EPOCH_MS + started_ms, 77), stream: 0 }
-    }
-
-    fn bytes(&self, seq: u64, copy: u8, now: Now) -> [u8; HEADER_LEN] {
-        let mut bytes = [0; HEADER_LEN];
-        Sequencer::new(self.publisher, self.session, self.stream).seal(&mut bytes, now);
-        bytes[24..32].copy_from_slice(&seq.to_le_bytes());
-        bytes[PATH_OFFSET] = copy;
-        bytes
-    }
-
-    fn send(&self, to: &mut Receiver, seq: u64, copy: u8, now: Now) -> Verdict {
-        to.accept(now, &Datagram::parse(&self.bytes(seq, copy, now)).expect("valid"))
-    }
-
-    fn end(&self, to: &mut Receiver, seq: u64, now: Now) -> Verdict {
-        let mut bytes = self.bytes(seq, 0, now);
-        bytes[0] = Kind::End.first_byte();
-        to.accept(now, &Datagram::parse(&bytes).expect("valid"))
-    }
-}
 
 fn receiver() -> Receiver {
     Receiver::new(&Limits { publishers: 4, window: 256, ..Limits::default() }, &[])
