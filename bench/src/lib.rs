@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`transmit`] | what does a datagram cost, beside the bare system call and beside a `send_to` loop? |
 //! | [`instructions`] | how many instructions of our own does a message cost? |
+//! | [`receptions`] | and a datagram at a subscriber? |
 //! | [`memory`] | how many bytes does a peer take? |
 //! | [`statistics`] | how sure is a ratio? |
 //!
@@ -15,6 +16,7 @@ pub mod memory;
 mod peers;
 #[expect(unsafe_code, reason = "the bare system call, to be compared with; nothing else here needs it")]
 mod raw;
+pub mod receptions;
 pub mod statistics;
 pub mod transmit;
 

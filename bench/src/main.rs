@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use headcast_bench::{instructions, memory, transmit};
+use headcast_bench::{instructions, memory, receptions, transmit};
 
 /// Measures Headcast.
 ///
@@ -40,6 +40,9 @@ enum Command {
     /// Publishes to loopback and ends: for an instruction counter, see scripts/instructions.
     #[command(after_help = "Example:\n  headcast-bench instructions --peers 100 --messages 1000")]
     Instructions(instructions::Options),
+    /// Receives on loopback and ends: for an instruction counter, see scripts/instructions.
+    #[command(after_help = "Example:\n  headcast-bench receptions --messages 1000")]
+    Receptions(receptions::Options),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Instructions(options) => {
             writeln!(out, "{} datagrams sent", instructions::run(&options)?)?;
+        }
+        Command::Receptions(options) => {
+            writeln!(out, "{} datagrams received", receptions::run(&options)?)?;
         }
     }
     Ok(())

@@ -220,7 +220,7 @@ fn described(message: &Message<'_>) -> Value {
         Ok(text) => value["payload"] = json!(text),
         Err(_) => value["payload_base64"] = json!(BASE64_STANDARD.encode(message.payload)),
     }
-    value["source"] = json!(message.source.map(|source| source.to_string()));
+    value["source"] = json!(message.source().map(|source| source.to_string()));
     if let Some(origin) = message.origin {
         value["publisher"] = json!(origin.publisher);
         value["session"] = json!(origin.session.to_string());

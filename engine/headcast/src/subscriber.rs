@@ -2,6 +2,7 @@
 
 mod builder;
 mod events;
+mod message;
 mod timing;
 
 use std::io;
@@ -10,17 +11,19 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::{Datagram, Now, Receiver, Session, Verdict};
-use headcast_udp::{Capabilities, Errno, ReceiveBatch};
+use headcast_proto::{Datagram, Now, Receiver, Verdict};
+use headcast_udp::{Capabilities, Errno, Inbox};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 pub use builder::Builder;
 pub use events::Event;
+pub use message::{Message, Origin};
 
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
 use crate::timer::Timer;
+use events::Pending;
 
 /// Full batches in a row after which what is due is done although more is there: more than any socket's
 /// buffer holds.
@@ -29,36 +32,6 @@ const BEHIND_MAX: u32 = 256;
 /// Decides by a datagram's bytes whether it is dropped before anything else sees it.
 type Impairment = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
-/// A message, borrowed from the receive buffer.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Message<'a> {
-    /// What was published.
-    pub payload: &'a [u8],
-    /// Where the datagram came from.
-    pub source: Option<SocketAddr>,
-    /// What the header says of it; `None` in raw mode.
-    pub origin: Option<Origin>,
-}
-
-/// Where a message stands in what its publisher sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Origin {
-    /// The publisher's number.
-    pub publisher: u32,
-    /// Which run of it.
-    pub session: Session,
-    /// Which of its streams.
-    pub stream: u16,
-    /// The sequence within session and stream.
-    pub seq: u64,
-    /// When it was published, by the publisher's clock, in nanoseconds since the Unix epoch.
-    pub timestamp_ns: u64,
-    /// The first copy did not get here before this one.
-    pub rescued: bool,
-}
-
 /// Receives each message once.
 ///
 /// As a mio event source it is edge-triggered: after an event call [`try_recv`](Self::try_recv) or
@@ -66,13 +39,12 @@ pub struct Origin {
 /// asked for, and gaps given up, in those calls.
 pub struct Subscriber {
     socket: UdpSocket,
-    batch: ReceiveBatch,
-    buffers: Box<[Box<[u8]>]>,
+    inbox: Inbox,
     /// Datagrams of the last batch: how many there are, and how many have been judged.
     filled: usize,
     judged: usize,
-    /// The message that comes after the events.
-    found: Option<Found>,
+    /// What comes before the next datagram: an event, and the message that it came before.
+    pending: Pending,
     /// When the last batch was received.
     now: Now,
     /// Batches since the socket was empty.
@@ -105,9 +77,9 @@ impl Subscriber {
     pub fn recv(&mut self) -> io::Result<Message<'_>> {
         loop {
             match self.advance()? {
-                Some(Ready::Message(found)) => return Ok(self.message(found)),
-                Some(Ready::Other(_)) => {}
-                None => self.wait(None)?,
+                Ready::Nothing => self.wait(None)?,
+                Ready::Event => {}
+                ready => return Ok(self.message(ready)),
             }
         }
     }
@@ -121,10 +93,9 @@ impl Subscriber {
         let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
             match self.advance()? {
-                Some(Ready::Message(found)) => return Ok(Some(self.message(found))),
-                Some(Ready::Other(_)) => {}
-                None if !self.wait_until(deadline_ns)? => return Ok(None),
-                None => {}
+                Ready::Nothing if !self.wait_until(deadline_ns)? => return Ok(None),
+                Ready::Nothing | Ready::Event => {}
+                ready => return Ok(Some(self.message(ready))),
             }
         }
     }
@@ -137,9 +108,9 @@ impl Subscriber {
     pub fn try_recv(&mut self) -> io::Result<Option<Message<'_>>> {
         loop {
             match self.advance()? {
-                Some(Ready::Message(found)) => return Ok(Some(self.message(found))),
-                Some(Ready::Other(_)) => {}
-                None => return Ok(None),
+                Ready::Nothing => return Ok(None),
+                Ready::Event => {}
+                ready => return Ok(Some(self.message(ready))),
             }
         }
     }
@@ -153,9 +124,9 @@ impl Subscriber {
         let deadline_ns = clock::mono_ns().saturating_add(nanos(timeout));
         loop {
             match self.advance()? {
-                Some(ready) => return Ok(Some(self.event(ready))),
-                None if !self.wait_until(deadline_ns)? => return Ok(None),
-                None => {}
+                Ready::Nothing if !self.wait_until(deadline_ns)? => return Ok(None),
+                Ready::Nothing => {}
+                ready => return Ok(Some(self.event(ready))),
             }
         }
     }
@@ -166,34 +137,38 @@ impl Subscriber {
     /// When the socket fails.
     #[inline]
     pub fn try_next(&mut self) -> io::Result<Option<Event<'_>>> {
-        Ok(self.advance()?.map(|ready| self.event(ready)))
+        Ok(match self.advance()? {
+            Ready::Nothing => None,
+            ready => Some(self.event(ready)),
+        })
     }
 
     /// Judges datagrams, and does what is due, until there is something to hand on.
     #[inline]
-    fn advance(&mut self) -> io::Result<Option<Ready>> {
+    fn advance(&mut self) -> io::Result<Ready> {
         loop {
-            if let Some(ready) = self.next_event() {
-                return Ok(Some(ready));
-            }
-            if let Some(found) = self.found.take() {
-                return Ok(Some(Ready::Message(found)));
+            if self.pending.any {
+                let ready = self.next_pending();
+                if ready != Ready::Nothing {
+                    return Ok(ready);
+                }
             }
             while self.judged < self.filled {
                 let at = self.judged;
                 self.judged += 1;
-                let found = self.judge(at);
-                if let Some(ready) = self.next_event() {
+                let ready = self.judge(at);
+                if self.receiver.has_more() {
                     // What happened before this message is told before it.
-                    self.found = found;
-                    return Ok(Some(ready));
+                    self.pending.any = true;
+                    self.pending.after = ready;
+                    break;
                 }
-                if let Some(found) = found {
-                    return Ok(Some(Ready::Message(found)));
+                if ready != Ready::Nothing {
+                    return Ok(ready);
                 }
             }
-            if !self.receive()? && !self.keep_time()? {
-                return Ok(None);
+            if !self.pending.any && !self.receive()? && !self.keep_time()? {
+                return Ok(Ready::Nothing);
             }
         }
     }
@@ -205,14 +180,15 @@ impl Subscriber {
             self.ask();
         }
         (self.filled, self.judged) = (0, 0);
-        match self.batch.receive(self.socket.as_fd(), &mut self.buffers, 0) {
+        match self.inbox.receive(self.socket.as_fd()) {
             Ok(count) => self.filled = count,
             Err(Errno::EAGAIN) => {}
             Err(errno) => return Err(errno.into()),
         }
         if self.filled > 0 {
             self.now = clock::now();
-            if let Some(dropped) = self.batch.meta(self.filled - 1).dropped {
+            self.counters.datagrams.add(self.filled as u64);
+            if let Some(dropped) = self.inbox.dropped(self.filled - 1) {
                 self.counters.socket_dropped.set(dropped.into());
             }
             if self.behind < BEHIND_MAX {
@@ -224,72 +200,59 @@ impl Subscriber {
         Ok(self.filled > 0)
     }
 
-    /// Judges one datagram: `Some` if its payload is to be handed on.
+    /// Judges one datagram; returns it if it is to be handed on.
     #[inline]
-    fn judge(&mut self, at: usize) -> Option<Found> {
-        let meta = self.batch.meta(at);
-        self.counters.datagrams.add(1);
-        self.counters.bytes.add(meta.len as u64);
-        let bytes = &self.buffers[at][..meta.len];
+    fn judge(&mut self, at: usize) -> Ready {
+        let (bytes, truncated) = self.inbox.datagram(at);
+        self.counters.bytes.add(bytes.len() as u64);
         if let Some(impairment) = &mut self.impairment
             && impairment(bytes)
         {
             self.counters.impaired.add(1);
-            return None;
+            return Ready::Nothing;
         }
-        if meta.truncated {
+        if truncated {
             self.counters.truncated.add(1);
-            return None;
+            return Ready::Nothing;
         }
         if self.raw {
             self.counters.delivered.add(1);
-            return Some(Found::Received { at, payload: 0, origin: None });
+            return Ready::Raw(at);
         }
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
             Err(refusal) => {
                 self.refusals.count(refusal);
-                return None;
+                return Ready::Nothing;
             }
         };
         let verdict = self.receiver.accept(self.now, &datagram);
         if let Some(place) = self.receiver.noticed() {
-            self.sources[place] = meta.from;
+            self.sources[place] = self.inbox.source(at);
         }
         match verdict {
             Verdict::Deliver { rescued, .. } => {
                 self.counters.delivered.add(1);
-                self.counters.rescued.add(rescued.into());
-                let origin = Origin {
-                    publisher: datagram.publisher(),
-                    session: datagram.session(),
-                    stream: datagram.stream(),
-                    seq: datagram.seq(),
-                    timestamp_ns: datagram.timestamp(),
-                    rescued,
-                };
-                let payload = meta.len - datagram.payload().len();
-                return Some(Found::Received { at, payload, origin: Some(origin) });
+                if rescued {
+                    self.counters.rescued.add(1);
+                }
+                return Ready::Whole(at);
             }
             Verdict::Kept => self.counters.kept.add(1),
             Verdict::Duplicate => self.counters.duplicates.add(1),
             Verdict::Ended | Verdict::Noted => self.counters.notes.add(1),
             Verdict::Refused(refusal) => self.refusals.count(refusal),
         }
-        None
+        Ready::Nothing
     }
 
+    /// What is ready, and is a message.
     #[inline]
-    fn message(&self, found: Found) -> Message<'_> {
-        match found {
-            Found::Received { at, payload, origin } => {
-                let meta = self.batch.meta(at);
-                Message { payload: &self.buffers[at][payload..meta.len], source: meta.from, origin }
-            }
-            Found::Kept { len, place, origin } => {
-                let source = self.sources.get(place).copied().flatten();
-                Message { payload: self.receiver.payload(len), source, origin: Some(origin) }
-            }
+    fn message(&self, ready: Ready) -> Message<'_> {
+        match ready {
+            Ready::Whole(at) => Message::whole(&self.inbox, at),
+            Ready::Raw(at) => Message::raw(&self.inbox, at),
+            _ => self.kept_message(),
         }
     }
 
@@ -343,19 +306,17 @@ impl Subscriber {
 }
 
 /// What can be handed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    Message(Found),
-    Other(Event<'static>),
-}
-
-/// Where a message lies.
-#[derive(Clone, Copy)]
-enum Found {
-    /// In the buffers of the batch, from `payload` on; it ends with the datagram, for nothing sealed is
-    /// accepted.
-    Received { at: usize, payload: usize, origin: Option<Origin> },
-    /// In the receiver. It is from the publisher of this place.
-    Kept { len: usize, place: usize, origin: Origin },
+    Nothing,
+    /// A datagram of the batch that was judged to be a whole message.
+    Whole(usize),
+    /// A datagram of the batch, without a header.
+    Raw(usize),
+    /// The message that lies in the receiver.
+    Kept,
+    /// What is pending, and is no message.
+    Event,
 }
 
 impl mio::event::Source for Subscriber {

@@ -26,14 +26,14 @@ impl<'a> Datagram<'a> {
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Refusal::TooShort)?;
-        if header.version_kind >> 4 != VERSION {
-            return Err(Refusal::Version);
-        }
         if is_plain(header) && rest.len() == usize::from(header.payload_len.get()) {
             // What nearly all are: the checks below come to the same, one by one.
             let datagram = Self { header, kind: Kind::Data, extension: &[], payload: rest };
             datagram.check_numbers()?;
             return Ok(datagram);
+        }
+        if header.version_kind >> 4 != VERSION {
+            return Err(Refusal::Version);
         }
         let kind = Kind::from_nibble(header.version_kind & 0x0f).ok_or(Refusal::Kind)?;
         if header.flags & flags::RESERVED != 0 || header.path & path::RESERVED != 0 {

@@ -313,9 +313,6 @@ impl Receiver {
         if !wanted {
             return Err(Outcome::Refused(Refusal::Unexpected));
         }
-        if !self.streams.is_empty() && !self.streams.contains(&datagram.stream()) {
-            return Err(Outcome::Refused(Refusal::Stream));
-        }
         if datagram.kind() == Kind::Data { self.data(now, datagram) } else { self.last_seq(now, datagram) }
     }
 

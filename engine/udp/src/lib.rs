@@ -14,6 +14,7 @@
 mod batch;
 mod capabilities;
 mod error;
+mod inbox;
 mod name;
 mod peers;
 mod receive;
@@ -25,6 +26,7 @@ mod sys;
 pub use batch::{Batch, CALL_MAX, Outcome, Progress};
 pub use capabilities::{Buffer, Capabilities};
 pub use error::SendError;
+pub use inbox::Inbox;
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};

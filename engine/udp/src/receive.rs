@@ -16,7 +16,7 @@ pub const BATCH_MAX: usize = 64;
 const PARTS_MAX: usize = 2;
 
 /// Room for one `SO_RXQ_OVFL` message: `CMSG_SPACE(4)` on 64-bit machines.
-const CONTROL_LEN: usize = 24;
+pub(crate) const CONTROL_LEN: usize = 24;
 
 /// Prepared headers for `recvmmsg`.
 pub struct ReceiveBatch {
@@ -27,9 +27,10 @@ pub struct ReceiveBatch {
     controls: Box<[Control]>,
 }
 
+/// What the kernel writes it into.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_LEN]);
+pub(crate) struct Control(pub(crate) [u8; CONTROL_LEN]);
 
 // SAFETY: the pointers in the headers are set anew by every `receive` and are used only within it, so
 // nothing ties the value to a thread.
@@ -154,48 +155,37 @@ impl ReceiveBatch {
     #[inline]
     #[must_use]
     pub fn meta(&self, at: usize) -> Meta {
-        let (len, truncated) = self.extent(at);
-        Meta { len, from: self.source(at), truncated, dropped: self.dropped(at) }
-    }
-
-    /// [`Meta::len`] and [`Meta::truncated`] alone, for whoever needs no more of most datagrams.
-    ///
-    /// # Panics
-    /// If `at` is not below [`BATCH_MAX`].
-    #[inline]
-    #[must_use]
-    pub fn extent(&self, at: usize) -> (usize, bool) {
         let header = &self.headers[at];
-        (header.msg_len as usize, header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
-    }
-
-    /// [`Meta::from`] alone.
-    ///
-    /// # Panics
-    /// If `at` is not below [`BATCH_MAX`].
-    #[inline]
-    #[must_use]
-    pub fn source(&self, at: usize) -> Option<SocketAddr> {
-        self.names[at].address(self.headers[at].msg_hdr.msg_namelen).map(canonical)
-    }
-
-    /// The count of an `SO_RXQ_OVFL` message, the only control message that is asked for.
-    #[inline]
-    fn dropped(&self, at: usize) -> Option<u32> {
-        const HEADER: usize = size_of::<cmsghdr>();
-        const _: () = assert!(HEADER + size_of::<u32>() <= CONTROL_LEN);
-        #[allow(clippy::unnecessary_cast, reason = "the type differs between libraries")]
-        if (self.headers[at].msg_hdr.msg_controllen as usize) < HEADER + size_of::<u32>() {
-            return None;
+        Meta {
+            len: header.msg_len as usize,
+            from: address(header, &self.names[at]),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            dropped: dropped(header, &self.controls[at]),
         }
-        // The layout of `cmsghdr`: length, then level and type (`include/linux/socket.h`).
-        let control = &self.controls[at].0;
-        let int = |from: usize| Some(i32::from_ne_bytes(*control.get(from..)?.first_chunk()?));
-        let level = int(std::mem::offset_of!(cmsghdr, cmsg_level))?;
-        let kind = int(std::mem::offset_of!(cmsghdr, cmsg_type))?;
-        let is_it = level == libc::SOL_SOCKET && kind == libc::SO_RXQ_OVFL;
-        is_it.then(|| int(HEADER).map(i32::cast_unsigned)).flatten()
     }
+}
+
+/// Where a datagram came from; `None` on a Unix socket.
+#[inline]
+pub(crate) fn address(header: &mmsghdr, name: &Name) -> Option<SocketAddr> {
+    name.address(header.msg_hdr.msg_namelen).map(canonical)
+}
+
+/// The count of an `SO_RXQ_OVFL` message, the only control message that is asked for.
+#[inline]
+pub(crate) fn dropped(header: &mmsghdr, control: &Control) -> Option<u32> {
+    const HEADER: usize = size_of::<cmsghdr>();
+    const _: () = assert!(HEADER + size_of::<u32>() <= CONTROL_LEN);
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between libraries")]
+    if (header.msg_hdr.msg_controllen as usize) < HEADER + size_of::<u32>() {
+        return None;
+    }
+    // The layout of `cmsghdr`: length, then level and type (`include/linux/socket.h`).
+    let int = |from: usize| Some(i32::from_ne_bytes(*control.0.get(from..)?.first_chunk()?));
+    let level = int(std::mem::offset_of!(cmsghdr, cmsg_level))?;
+    let kind = int(std::mem::offset_of!(cmsghdr, cmsg_type))?;
+    let is_it = level == libc::SOL_SOCKET && kind == libc::SO_RXQ_OVFL;
+    is_it.then(|| int(HEADER).map(i32::cast_unsigned)).flatten()
 }
 
 /// An IPv4 address that an IPv6 socket received from is told as what it is.

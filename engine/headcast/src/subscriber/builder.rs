@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use headcast_proto::receiver::{Limits, MESSAGE_MAX};
 use headcast_proto::{Order, Receiver, Sequencer, Session};
-use headcast_udp::{Capabilities, RECEIVE_MAX, ReceiveBatch};
+use headcast_udp::{Capabilities, Inbox};
 
+use super::events::Pending;
 use super::{Impairment, Subscriber};
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
@@ -168,12 +169,11 @@ impl Builder {
         }
         Ok(Subscriber {
             socket,
-            batch: ReceiveBatch::new(),
             // Untouched pages cost nothing, so there is room for the largest datagram there is.
-            buffers: (0..RECEIVE_MAX).map(|_| vec![0; limits::DATAGRAM_MAX + 1].into()).collect(),
+            inbox: Inbox::new(limits::DATAGRAM_MAX + 1),
             filled: 0,
             judged: 0,
-            found: None,
+            pending: Pending::nothing(),
             now,
             behind: 0,
             receiver,

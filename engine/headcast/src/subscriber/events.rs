@@ -2,7 +2,7 @@
 
 use headcast_proto::{Session, StreamId, receiver};
 
-use super::{Found, Message, Origin, Ready, Subscriber};
+use super::{Message, Origin, Ready, Subscriber};
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
@@ -41,24 +41,47 @@ pub enum Event<'a> {
     },
 }
 
+/// What the receiver told, until it has been handed on.
+pub(super) struct Pending {
+    /// Whether there is anything.
+    pub(super) any: bool,
+    /// The event told last, if it is no message.
+    event: Event<'static>,
+    /// The message told last: how long it is, the place of its publisher, and where it stands.
+    kept: (usize, usize, Option<Origin>),
+    /// The datagram that comes after it.
+    pub(super) after: Ready,
+}
+
+impl Pending {
+    pub(super) fn nothing() -> Self {
+        let id = StreamId { publisher: 0, session: Session::from_bits(0), stream: 0 };
+        Self { any: false, event: Event::Ended { id }, kept: (0, 0, None), after: Ready::Nothing }
+    }
+}
+
 impl Subscriber {
-    /// The receiver's next event, if there is one, counted.
-    #[inline]
-    pub(super) fn next_event(&mut self) -> Option<Ready> {
+    /// The receiver's next event, counted; or else the datagram that comes after.
+    #[cold]
+    pub(super) fn next_pending(&mut self) -> Ready {
         let counters = &self.counters;
-        Some(Ready::Other(match self.receiver.event()? {
+        let Some(event) = self.receiver.event() else {
+            self.pending.any = false;
+            return std::mem::replace(&mut self.pending.after, Ready::Nothing);
+        };
+        self.pending.event = match event {
             receiver::Event::Message { id, seq, timestamp, rescued, payload } => {
-                let StreamId { publisher, session, stream } = id;
-                let origin = Origin { publisher, session, stream, seq, timestamp_ns: timestamp, rescued };
                 counters.delivered.add(1);
                 counters.released.add(1);
                 counters.rescued.add(rescued.into());
                 let len = payload.len();
-                return Some(Ready::Message(Found::Kept { len, place: self.receiver.place(), origin }));
+                let origin = Origin::new(id, seq, timestamp, rescued);
+                self.pending.kept = (len, self.receiver.place(), Some(origin));
+                return Ready::Kept;
             }
             receiver::Event::Gap { id, from, to } => {
                 counters.gaps.add(1);
-                counters.lost.set(self.receiver.lost());
+                counters.lost.add((to - from).saturating_add(1));
                 Event::Gap { id, from, to }
             }
             receiver::Event::Opened { id, seq, before } => {
@@ -73,15 +96,20 @@ impl Subscriber {
                 counters.silent.add(1);
                 Event::Silent { id }
             }
-        }))
+        };
+        Ready::Event
     }
 
     /// What is ready.
     #[inline]
     pub(super) fn event(&self, ready: Ready) -> Event<'_> {
-        match ready {
-            Ready::Message(found) => Event::Message(self.message(found)),
-            Ready::Other(event) => event,
-        }
+        if ready == Ready::Event { self.pending.event } else { Event::Message(self.message(ready)) }
+    }
+
+    /// The message that lies in the receiver.
+    pub(super) fn kept_message(&self) -> Message<'_> {
+        let (len, place, origin) = self.pending.kept;
+        let source = self.sources.get(place).copied().flatten();
+        Message::kept(self.receiver.payload(len), origin, source)
     }
 }

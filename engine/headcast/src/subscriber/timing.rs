@@ -19,7 +19,8 @@ impl Subscriber {
         self.behind = 0;
         if self.finishing {
             self.finishing = self.receiver.finish();
-            return Ok(self.receiver.has_more() || self.finishing);
+            self.pending.any = true;
+            return Ok(true);
         }
         let deadline_ns = self.receiver.deadline_ns();
         if deadline_ns == u64::MAX && !self.timer.is_armed() {
@@ -38,6 +39,7 @@ impl Subscriber {
     pub(super) fn tick(&mut self) {
         self.behind = 0;
         self.receiver.tick(self.now);
+        self.pending.any = self.receiver.has_more();
         self.ask();
     }
 

@@ -7,7 +7,7 @@ use super::store::{Item, NONE};
 use crate::{Datagram, Now, Refusal};
 
 impl Entry {
-    /// Books a datagram in order, or a fragment in any order.
+    /// Books a fragment, or whatever comes if order is wanted.
     pub(super) fn keep(
         &mut self,
         common: &mut Common,
@@ -18,7 +18,7 @@ impl Entry {
         let (seq, (index, count)) = (datagram.seq(), datagram.fragment());
         let rescued = !datagram.is_first_copy();
         let waits = !self.kept.is_empty() || self.working || !common.told.is_empty();
-        if seq == self.next && count == 1 && !waits {
+        if seq == self.next && count == 1 && !waits && common.order.is_some() {
             self.arrive(common, now, datagram)?;
             self.next = seq.saturating_add(1);
             return Ok(Verdict::Deliver { rescued, opened });
