@@ -144,7 +144,9 @@ impl Subscriber {
     }
 
     /// Judges datagrams, and does what is due, until there is something to hand on.
-    #[inline]
+    // Always: as a function it costs a tenth more instructions for each datagram.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
     fn advance(&mut self) -> io::Result<Ready> {
         loop {
             if self.pending.any {

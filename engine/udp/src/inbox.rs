@@ -31,6 +31,9 @@ pub struct Inbox {
 // SAFETY: all pointers are to memory that this value alone owns, and no part of it is tied to a thread.
 unsafe impl Send for Inbox {}
 
+// SAFETY: whoever shares it can only read: what writes to the memory, the kernel in `receive`, needs it exclusively.
+unsafe impl Sync for Inbox {}
+
 impl Inbox {
     /// Room for [`BATCH_MAX`] datagrams of up to `room` bytes each. Pages that were never written to cost nothing.
     ///

@@ -97,7 +97,7 @@ impl Common {
     pub(super) fn is_too_long(&self, datagram: &Datagram<'_>, window: &Window) -> bool {
         let (index, count) = datagram.fragment();
         let full = if index + 1 < count { usize::from(count) - 1 } else { 1 };
-        full * datagram.payload().len() > self.message_max || u64::from(count) > window.span()
+        count > 1 && (full * datagram.payload().len() > self.message_max || u64::from(count) > window.span())
     }
 
     /// Has an entry looked at for messages that can be handed on.

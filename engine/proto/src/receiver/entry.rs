@@ -132,34 +132,58 @@ impl Entry {
         (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
         common.noticed = true;
 
-        let seq = datagram.seq();
-        if seq <= seen {
-            // All of it has been heard before: there is nothing to wait for.
+        common.told.push(Told::Opened { id: self.id, seq: datagram.seq(), before });
+        if datagram.seq() <= seen {
+            // All of it has been heard before: there is nothing to wait for yet.
             self.next = if common.order.is_some() { seen.saturating_add(1) } else { 0 };
-            return;
+        } else if returns {
+            self.resume(common, now, datagram);
+        } else {
+            let comes_back = before.is_some_and(|before| before > session);
+            self.begin_at(common, now, datagram, comes_back);
         }
-        let start = self.first_awaited(common, datagram).max(seen + 1);
-        let past = common.history_from(datagram, start).max(seen + 1);
+    }
+
+    /// Begins to wait for what follows the first datagram of a session. Only silence lets an earlier session
+    /// in, so one that comes back was heard before, or is as good as that: its past is not asked for.
+    fn begin_at(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>, comes_back: bool) {
+        let seq = datagram.seq();
+        let heard = seq - u64::from(datagram.fragment().0);
+        let fresh = common.is_fresh(datagram) && seq <= FRESH_MAX;
+        let start = if fresh && !comes_back { 1 } else { heard };
+        let past = if comes_back { start } else { common.history_from(datagram, start) };
         self.window.start_at(past, seq);
         let patience = self.patience(common, datagram);
         if past < start {
             self.holes.notice_past(past, start - 1, now.mono_ns, patience);
         }
-        // Even the sequence that is heard may yet be refused, for want of room.
-        self.holes.notice(start, seq, now.mono_ns, patience);
-        self.activate(common);
+        self.wait_from(common, now, datagram, start);
         if common.order.is_some() {
             self.next = past;
         }
-        common.told.push(Told::Opened { id: self.id, seq, before });
     }
 
-    /// The first sequence that is not the past.
-    fn first_awaited(&self, common: &Common, datagram: &Datagram<'_>) -> u64 {
-        if common.is_fresh(datagram) && datagram.seq() <= FRESH_MAX {
-            return 1;
+    /// A session that was heard before goes on, as far as is known where it stopped.
+    #[cold]
+    fn resume(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) {
+        let (seq, seen) = (datagram.seq(), self.window.reached());
+        if seq <= seen {
+            return;
         }
-        datagram.seq() - u64::from(datagram.fragment().0)
+        let first = if seq - seen <= self.window.span() { seen + 1 } else { seq };
+        self.window.start_at(first, seq);
+        self.wait_from(common, now, datagram, first);
+        if common.order.is_some() {
+            self.next = first;
+        }
+    }
+
+    /// Everything from `first` up to a datagram's sequence is missing. Even that one may yet be refused, for want
+    /// of room.
+    fn wait_from(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>, first: u64) {
+        let patience = self.patience(common, datagram);
+        self.holes.notice(first, datagram.seq(), now.mono_ns, patience);
+        self.activate(common);
     }
 
     /// Whether a session other than the current one may take its place.
@@ -187,7 +211,7 @@ impl Entry {
         }
         if seq > highest {
             if highest == 0 {
-                self.come_back(seq);
+                self.resume(common, now, datagram);
             } else if seq - highest > self.window.span() && !self.confirms_jump(now, seq) {
                 self.note_jump(seq);
                 return Err(Outcome::Refused(Refusal::Jump));
@@ -221,14 +245,6 @@ impl Entry {
         self.time(now, datagram);
         if datagram.is_retransmission() {
             common.stats.repaired += 1;
-        }
-    }
-
-    /// A session that was heard before goes on.
-    #[cold]
-    fn come_back(&mut self, seq: u64) {
-        if !self.window.has_seen(seq) {
-            self.window.start_at(seq, seq);
         }
     }
 

@@ -40,7 +40,8 @@ impl Item {
     /// The sequences of the message that it is part of, the first and the last.
     pub(super) fn message(&self) -> (u64, u64) {
         let first = self.seq - u64::from(self.index);
-        (first, first + u64::from(self.count) - 1)
+        // The count is at least 1, and the last sequence exists.
+        (first, first + u64::from(self.count - 1))
     }
 }
 
