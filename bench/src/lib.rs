@@ -5,6 +5,7 @@
 //! | [`transmit`] | what does a datagram cost, beside the bare system call and beside a `send_to` loop? |
 //! | [`instructions`] | how many instructions of our own does a message cost? |
 //! | [`receptions`] | and a datagram at a subscriber? |
+//! | [`repairs`] | what do subscribers cost that lose something and ask for it? |
 //! | [`memory`] | how many bytes does a peer take? |
 //! | [`statistics`] | how sure is a ratio? |
 //!
@@ -17,6 +18,7 @@ mod peers;
 #[expect(unsafe_code, reason = "the bare system call, to be compared with; nothing else here needs it")]
 mod raw;
 pub mod receptions;
+pub mod repairs;
 pub mod statistics;
 pub mod transmit;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use headcast_bench::{instructions, memory, receptions, transmit};
+use headcast_bench::{instructions, memory, receptions, repairs, transmit};
 
 /// Measures Headcast.
 ///
@@ -33,6 +33,15 @@ enum Command {
         #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1_000, 100_000],
               value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=100_000))]
         peers: Vec<usize>,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rate of first copies while subscribers lose datagrams and ask for them, and while one asks all the time.
+    #[command(after_help = "Example:\n  headcast-bench repairs --peers 100 --loss 1")]
+    Repairs {
+        #[command(flatten)]
+        options: repairs::Options,
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -76,6 +85,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 write!(out, "{footprint}")?;
             }
         }
+        Command::Repairs { options, json: true } => write_json(&mut out, &repairs::run(&options)?)?,
+        Command::Repairs { options, json: false } => write!(out, "{}", repairs::run(&options)?)?,
         Command::Instructions(options) => {
             writeln!(out, "{} datagrams sent", instructions::run(&options)?)?;
         }

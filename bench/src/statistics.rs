@@ -58,10 +58,10 @@ fn median_of(values: &mut [f64]) -> f64 {
 
 /// Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (2014): 64 bits of state are
 /// plenty to draw with, and a seed reproduces a result for ever.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -59,6 +59,8 @@ pub struct Subscriber {
     ipv6: bool,
     raw: bool,
     impairment: Option<Impairment>,
+    /// There is more to ask about a datagram than its header: it is raw, or may be dropped on purpose.
+    unusual: bool,
     capabilities: Capabilities,
     counters: Arc<SubscriberCounters>,
     refusals: Arc<Refusals>,
@@ -207,20 +209,13 @@ impl Subscriber {
     fn judge(&mut self, at: usize) -> Ready {
         let (bytes, truncated) = self.inbox.datagram(at);
         self.counters.bytes.add(bytes.len() as u64);
-        if let Some(impairment) = &mut self.impairment
-            && impairment(bytes)
-        {
-            self.counters.impaired.add(1);
-            return Ready::Nothing;
+        if truncated || self.unusual {
+            let wanted = self.is_wanted(at);
+            if !wanted || self.raw {
+                return if wanted { Ready::Raw(at) } else { Ready::Nothing };
+            }
         }
-        if truncated {
-            self.counters.truncated.add(1);
-            return Ready::Nothing;
-        }
-        if self.raw {
-            self.counters.delivered.add(1);
-            return Ready::Raw(at);
-        }
+        let bytes = self.inbox.datagram(at).0;
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
             Err(refusal) => {
@@ -246,6 +241,22 @@ impl Subscriber {
             Verdict::Refused(refusal) => self.refusals.count(refusal),
         }
         Ready::Nothing
+    }
+
+    /// Whether a datagram is to be looked at, when it is longer than the room, raw, or may be dropped on purpose.
+    #[cold]
+    fn is_wanted(&mut self, at: usize) -> bool {
+        let (bytes, truncated) = self.inbox.datagram(at);
+        if let Some(impairment) = &mut self.impairment
+            && impairment(bytes)
+        {
+            self.counters.impaired.add(1);
+            return false;
+        }
+        let (truncated, raw) = (u64::from(truncated), u64::from(self.raw));
+        self.counters.truncated.add(truncated);
+        self.counters.delivered.add(raw & !truncated);
+        truncated == 0
     }
 
     /// What is ready, and is a message.

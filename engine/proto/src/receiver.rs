@@ -296,43 +296,36 @@ impl Receiver {
     /// from is where to send requests for this place.
     #[inline]
     pub fn noticed(&mut self) -> Option<usize> {
-        std::mem::take(&mut self.common.noticed).then(|| self.table.last() as usize)
+        std::mem::take(&mut self.common.noticed).then_some(self.common.place as usize)
     }
 
     #[inline]
     fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        let flags = datagram.flags();
-        if flags & flags::SEALED != 0 {
-            return Err(Outcome::Refused(Refusal::Sealed));
+        if datagram.kind() == Kind::Data && datagram.flags() & (flags::SEALED | flags::COALESCED) == 0 {
+            return self.data(now, datagram);
         }
-        let wanted = match datagram.kind() {
-            Kind::Data => flags & flags::COALESCED == 0,
-            Kind::Heartbeat | Kind::End => true,
-            _ => false,
-        };
-        if !wanted {
-            return Err(Outcome::Refused(Refusal::Unexpected));
+        match datagram.kind() {
+            _ if datagram.flags() & flags::SEALED != 0 => Err(Outcome::Refused(Refusal::Sealed)),
+            Kind::Heartbeat | Kind::End => self.last_seq(now, datagram),
+            _ => Err(Outcome::Refused(Refusal::Unexpected)),
         }
-        if datagram.kind() == Kind::Data { self.data(now, datagram) } else { self.last_seq(now, datagram) }
     }
 
     #[inline]
     fn data(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        let known = match self.table.find(datagram.publisher(), datagram.stream()) {
-            Some(entry) => entry.id.session == datagram.session(),
-            None => false,
-        };
-        if !known {
-            self.open(now, datagram).map_err(Outcome::Refused)?;
+        let Self { table, common, .. } = self;
+        if let Some(entry) = table.find(datagram.publisher(), datagram.stream())
+            && entry.id.session == datagram.session()
+        {
+            // What nearly all are; all others come to the same, the long way.
+            if datagram.fragment().1 == 1 && common.order.is_none() && entry.extend(common, now, datagram) {
+                return Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened: false });
+            }
+            return entry.take(common, now, datagram, false);
         }
-        let common = &mut self.common;
-        common.place = self.table.last();
-        let entry = self.table.entry_mut(common.place);
-        if datagram.flags() & flags::FRAGMENT != 0 || common.order.is_some() {
-            return entry.keep(common, now, datagram, !known);
-        }
-        entry.arrive(common, now, datagram)?;
-        Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened: !known })
+        self.open(now, datagram).map_err(Outcome::Refused)?;
+        let Self { table, common, .. } = self;
+        table.entry_mut(common.place).take(common, now, datagram, true)
     }
 
     /// A heartbeat or an end: tells of sequences that may have been lost at the tail.
@@ -348,8 +341,8 @@ impl Receiver {
             }
         }
         let common = &mut self.common;
-        common.place = self.table.last();
-        let entry = self.table.entry_mut(common.place);
+        let entry = self.table.entry_mut(self.table.last());
+        common.place = entry.place;
         entry.told_last(common, now, datagram);
         if ended && !std::mem::replace(&mut entry.ended, true) {
             common.told.push(Told::Ended(entry.id));
@@ -374,16 +367,12 @@ impl Receiver {
         let common = &mut self.common;
         if let Some(entry) = self.table.find(publisher, stream) {
             entry.admit(now, datagram)?;
-            common.place = self.table.last();
-            self.table.entry_mut(common.place).close(common);
+            entry.close(common);
+            entry.open(common, now, datagram);
         } else {
-            self.table.insert(now, publisher, stream, |place, entry| {
-                common.place = place;
-                entry.close(common);
-            })?;
+            let entry = self.table.insert(now, publisher, stream, |entry| entry.close(common))?;
+            entry.open(common, now, datagram);
         }
-        common.place = self.table.last();
-        self.table.entry_mut(common.place).open(common, now, datagram);
         if self.sweep_ns == u64::MAX {
             self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
         }
@@ -453,8 +442,7 @@ impl Receiver {
     pub fn tick(&mut self, now: Now) {
         let common = &mut self.common;
         for at in 0..common.active.len() {
-            common.place = common.active[at];
-            let entry = self.table.entry_mut(common.place);
+            let entry = self.table.entry_mut(common.active[at]);
             while common.told.has_room(entry.window.blocks())
                 && let Some(span) = entry.holes.take(|span| span.give_up_ns <= now.mono_ns)
             {
@@ -472,8 +460,7 @@ impl Receiver {
     pub fn finish(&mut self) -> bool {
         let common = &mut self.common;
         for at in 0..common.active.len() {
-            common.place = common.active[at];
-            let entry = self.table.entry_mut(common.place);
+            let entry = self.table.entry_mut(common.active[at]);
             while common.told.has_room(entry.window.blocks())
                 && let Some(span) = entry.holes.take(|_| true)
             {
@@ -487,7 +474,7 @@ impl Receiver {
     fn sweep(&mut self, now: Now) {
         let common = &mut self.common;
         self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
-        for (place, entry) in (0..).zip(self.table.entries_mut()) {
+        for entry in self.table.entries_mut() {
             let late = now.mono_ns.saturating_sub(entry.heard_ns) >= SILENT_NS;
             if entry.silent || !late || !common.told.has_room(2) {
                 continue;
@@ -496,7 +483,6 @@ impl Receiver {
             // Nobody will send the rest of a message that was begun.
             if common.order.is_some() {
                 common.drop_beyond(&mut entry.kept, entry.window.highest());
-                common.place = place;
                 common.work(entry);
             } else {
                 common.drop_all(&mut entry.kept);

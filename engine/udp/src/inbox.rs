@@ -96,7 +96,8 @@ impl Inbox {
         let header = self.headers.get(at);
         // The kernel writes what it has put there, which is no more than there is room for.
         let len = (header.msg_len as usize).min(self.room);
-        let from = self.bytes.at(at * self.room);
+        // SAFETY: there is a room for each header, and `at` is one of them: `get` has asserted it.
+        let from = unsafe { self.bytes.start.add(at * self.room) }.as_ptr();
         // SAFETY: the room of header `at` is within the allocation and initialised, `len` is at most the room,
         // and nobody writes to it while we are borrowed.
         let bytes = unsafe { std::slice::from_raw_parts(from, len) };

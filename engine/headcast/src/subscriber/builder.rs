@@ -182,6 +182,7 @@ impl Builder {
             finishing: false,
             ipv6: self.listen.is_ipv6(),
             raw: self.raw,
+            unusual: self.raw || self.impairment.is_some(),
             impairment: self.impairment,
             capabilities,
             counters: Arc::new(SubscriberCounters::default()),

@@ -17,6 +17,7 @@ impl Subscriber {
     /// may be something to hand on.
     pub(super) fn keep_time(&mut self) -> io::Result<bool> {
         self.behind = 0;
+        self.show();
         if self.finishing {
             self.finishing = self.receiver.finish();
             self.pending.any = true;
@@ -55,9 +56,16 @@ impl Subscriber {
                 self.counters.requests_failed.add(1);
             }
         }
-        let stats = self.receiver.stats();
-        self.counters.requests.set(stats.requests);
-        self.counters.requested.set(stats.requested);
+    }
+
+    /// Shows what the receiver has counted.
+    fn show(&self) {
+        let (counters, stats) = (&self.counters, self.receiver.stats());
+        counters.requests.set(stats.requests);
+        counters.requested.set(stats.requested);
+        counters.repaired.set(stats.repaired);
+        counters.completed.set(stats.completed);
+        counters.dropped_parts.set(stats.dropped_parts);
     }
 
     /// An IPv4 address as a socket of IPv6 spells it.

@@ -24,7 +24,7 @@ pub(super) struct Common {
     pub(super) assembled: Box<[u8]>,
     /// When something is to be done about a hole; `u64::MAX` for never.
     pub(super) due_ns: u64,
-    /// The place of the entry that is at work.
+    /// The place of the entry of the last datagram, or of the message that was put together.
     pub(super) place: u32,
     /// It opened a session or found a hole.
     pub(super) noticed: bool,
@@ -103,7 +103,7 @@ impl Common {
     /// Has an entry looked at for messages that can be handed on.
     pub(super) fn work(&mut self, entry: &mut Entry) {
         if !entry.kept.is_empty() && !std::mem::replace(&mut entry.working, true) {
-            self.working.push_back(self.place);
+            self.working.push_back(entry.place);
         }
     }
 

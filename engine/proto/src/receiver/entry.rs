@@ -4,7 +4,8 @@ use super::common::Common;
 use super::holes::{Holes, LAG_MAX_NS, Patience, RTT_MAX_NS, Span};
 use super::store::List;
 use super::told::Told;
-use super::{JUMP_AFTER_NS, JUMP_RUN, JUMP_SPAN, SILENT_NS, SKEW_MAX_NS, StreamId};
+use super::{JUMP_AFTER_NS, JUMP_RUN, JUMP_SPAN, SILENT_NS, SKEW_MAX_NS, StreamId, Verdict};
+use crate::header::flags;
 use crate::window::Arrival;
 use crate::{Datagram, Now, Refusal, Session, Window};
 
@@ -16,6 +17,8 @@ const PROBE_NS: u64 = 250_000_000;
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Where it is in the table.
+    pub(super) place: u32,
     pub(super) id: StreamId,
     pub(super) window: Window,
     pub(super) holes: Holes,
@@ -56,8 +59,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(window: usize) -> Self {
+    pub(super) fn new(place: u32, window: usize) -> Self {
         Self {
+            place,
             id: StreamId { publisher: 0, session: Session::from_bits(0), stream: 0 },
             window: Window::new(window),
             holes: Holes::new(),
@@ -130,7 +134,7 @@ impl Entry {
         self.restart();
         self.ended = ended;
         (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
-        common.noticed = true;
+        (common.noticed, common.place) = (true, self.place);
 
         common.told.push(Told::Opened { id: self.id, seq: datagram.seq(), before });
         if datagram.seq() <= seen {
@@ -196,6 +200,32 @@ impl Entry {
         if plausible || silent || self.ended { Ok(()) } else { Err(Refusal::SessionImplausible) }
     }
 
+    /// Books a datagram's sequence, if it is the one after the highest and in the same block.
+    #[inline]
+    pub(super) fn extend(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) -> bool {
+        let next = self.window.extend(datagram.seq());
+        if next {
+            self.note_new(common, now, datagram);
+        }
+        next
+    }
+
+    /// Takes a datagram of the session in.
+    pub(super) fn take(
+        &mut self,
+        common: &mut Common,
+        now: Now,
+        datagram: &Datagram<'_>,
+        opened: bool,
+    ) -> Result<Verdict, Outcome> {
+        common.place = self.place;
+        if datagram.flags() & flags::FRAGMENT != 0 || common.order.is_some() {
+            return self.keep(common, now, datagram, opened);
+        }
+        self.arrive(common, now, datagram)?;
+        Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened })
+    }
+
     /// Books a datagram's sequence. `Ok` if it is new.
     #[inline]
     pub(super) fn arrive(
@@ -205,8 +235,7 @@ impl Entry {
         datagram: &Datagram<'_>,
     ) -> Result<(), Outcome> {
         let (seq, highest) = (datagram.seq(), self.window.highest());
-        if self.window.extend(seq) {
-            self.note_new(common, now, datagram);
+        if self.extend(common, now, datagram) {
             return Ok(());
         }
         if seq > highest {
@@ -313,7 +342,7 @@ impl Entry {
         }
         common.due_ns = common.due_ns.min(self.holes.due_ns());
         if !std::mem::replace(&mut self.active, true) {
-            common.active.push(common.place);
+            common.active.push(self.place);
         }
         common.noticed = true;
     }

@@ -13,6 +13,10 @@ const KEEP_NS: u64 = 10 * SILENT_NS;
 const NONE: u32 = u32::MAX;
 
 impl Entry {
+    fn key(&self) -> u64 {
+        key(self.id.publisher, self.id.stream)
+    }
+
     /// Whether a newcomer may have this place.
     fn is_idle(&self, now: Now) -> bool {
         let proven = self.arrivals > 1 && !self.ended;
@@ -23,6 +27,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Table {
     entries: Box<[Entry]>,
+    /// Publisher and stream of the entry found last.
+    last_key: u64,
     /// The next entry of the same bucket, for each.
     chains: Box<[u32]>,
     used: usize,
@@ -36,7 +42,9 @@ impl Table {
     pub(super) fn new(publishers: usize, window: usize) -> Self {
         assert!((1..NONE as usize).contains(&publishers), "a receiver tracks at least one publisher");
         Self {
-            entries: std::iter::repeat_with(|| Entry::new(window)).take(publishers).collect(),
+            // Fewer than 2^32 places, as asserted.
+            entries: (0..publishers as u64).map(|at| Entry::new(place(at), window)).collect(),
+            last_key: u64::MAX,
             chains: vec![NONE; publishers].into(),
             used: 0,
             buckets: vec![NONE; (2 * publishers).next_power_of_two()].into(),
@@ -59,22 +67,21 @@ impl Table {
     /// The place of the entry found last.
     #[inline]
     pub(super) fn last(&self) -> u32 {
-        // The table has fewer than 2^32 places: `new` asserts it.
-        u32::try_from(self.last).unwrap_or(NONE)
+        place(self.last as u64)
     }
 
     #[inline]
     pub(super) fn find(&mut self, publisher: u32, stream: u16) -> Option<&mut Entry> {
-        let is_it = |entry: &Entry| entry.id.publisher == publisher && entry.id.stream == stream;
-        if self.used == 0 || !is_it(&self.entries[self.last]) {
-            let mut at = self.buckets[self.bucket(publisher, stream)];
-            while at != NONE && !is_it(&self.entries[at as usize]) {
+        let key = key(publisher, stream);
+        if key != self.last_key {
+            let mut at = self.buckets[self.bucket(key)];
+            while at != NONE && self.entries[at as usize].key() != key {
                 at = self.chains[at as usize];
             }
             if at == NONE {
                 return None;
             }
-            self.last = at as usize;
+            (self.last, self.last_key) = (at as usize, key);
         }
         Some(&mut self.entries[self.last])
     }
@@ -86,7 +93,7 @@ impl Table {
         now: Now,
         publisher: u32,
         stream: u16,
-        leave: impl FnOnce(u32, &mut Entry),
+        leave: impl FnOnce(&mut Entry),
     ) -> Result<&mut Entry, Refusal> {
         let at = if self.used < self.entries.len() {
             self.used += 1;
@@ -94,22 +101,21 @@ impl Table {
         } else {
             let idle = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_idle(now));
             let (at, _) = idle.min_by_key(|(_, entry)| entry.heard_ns).ok_or(Refusal::TableFull)?;
-            leave(u32::try_from(at).unwrap_or(NONE), &mut self.entries[at]);
+            leave(&mut self.entries[at]);
             self.unlink(at);
             at
         };
-        let bucket = self.bucket(publisher, stream);
-        let place = u32::try_from(at).unwrap_or(NONE);
-        self.chains[at] = std::mem::replace(&mut self.buckets[bucket], place);
-        self.last = at;
+        let key = key(publisher, stream);
+        let bucket = self.bucket(key);
+        self.chains[at] = std::mem::replace(&mut self.buckets[bucket], place(at as u64));
+        (self.last, self.last_key) = (at, key);
         let entry = &mut self.entries[at];
         entry.begin(publisher, stream);
         Ok(entry)
     }
 
     fn unlink(&mut self, at: usize) {
-        let id = self.entries[at].id;
-        let (bucket, next) = (self.bucket(id.publisher, id.stream), self.chains[at]);
+        let (bucket, next) = (self.bucket(self.entries[at].key()), self.chains[at]);
         let mut link = self.buckets[bucket];
         if link as usize == at {
             self.buckets[bucket] = next;
@@ -126,10 +132,21 @@ impl Table {
     }
 
     #[inline]
-    fn bucket(&self, publisher: u32, stream: u16) -> usize {
-        let key = u64::from(publisher) << 16 | u64::from(stream);
+    fn bucket(&self, key: u64) -> usize {
         // Fibonacci hashing: the high bits of the product are the best mixed.
         let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         usize::try_from(hash).unwrap_or(0) & (self.buckets.len() - 1)
     }
+}
+
+/// Publisher and stream in 48 bits.
+#[inline]
+fn key(publisher: u32, stream: u16) -> u64 {
+    u64::from(publisher) << 16 | u64::from(stream)
+}
+
+/// The table has fewer than 2^32 places: `new` asserts it.
+#[inline]
+fn place(at: u64) -> u32 {
+    u32::try_from(at).unwrap_or(NONE)
 }

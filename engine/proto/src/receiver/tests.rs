@@ -5,8 +5,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::header::PATH_OFFSET;
 
+mod asking;
+mod holes;
+mod joining;
+mod order;
+mod parts;
+mod silence;
 mod source;
-mod suspects;
 
 use source::{Source, at};
 
