@@ -204,3 +204,31 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, miri))]
+mod miri {
+    use super::*;
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use crate::sys::Kernel;
+
+    #[test]
+    fn what_the_headers_point_at_stays_where_it_is_when_the_inbox_moves() {
+        let mut inbox = Inbox::new(12);
+        for round in 0..3u16 {
+            let from = SocketAddr::from(([1, 2, 3, 4], 7 + round));
+            let datagrams = [9, 12, 15].map(|len| (Some(from), (0..len).collect()));
+            Kernel::with(|kernel| kernel.arrived.extend(datagrams));
+            let mut moved = Box::new(inbox);
+            assert_eq!(moved.receive(io::stdin().as_fd()), Ok(3));
+            for (at, len) in [9usize, 12, 15].into_iter().enumerate() {
+                let (bytes, truncated) = moved.datagram(at);
+                assert!(bytes.iter().copied().eq((0..).take(len.min(12))) && truncated == (len > 12));
+                assert_eq!((moved.source(at), moved.dropped(at)), (Some(from), None));
+            }
+            assert_eq!(moved.receive(io::stdin().as_fd()), Err(Errno::EAGAIN));
+            inbox = *moved;
+        }
+    }
+}
