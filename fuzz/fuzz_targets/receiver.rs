@@ -1,5 +1,9 @@
 #![no_main]
 
+#[path = "../invariants/encode.rs"]
+mod encode;
+#[path = "../invariants/ledger.rs"]
+mod ledger;
 #[path = "../invariants/receiver.rs"]
 mod receiver;
 #[path = "../invariants/script.rs"]

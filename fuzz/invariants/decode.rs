@@ -1,4 +1,4 @@
-//! What parses is exactly what the wire format allows, and is made of its parts.
+//! What parses is exactly what the wire format allows, and its parts make the same bytes again.
 //!
 //! The reference below follows the table "What a receiver checks" of `docs/wire-format.md` row by row,
 //! without a thought for speed and without the types of the decoder.
@@ -6,12 +6,15 @@
 use headcast_proto::header::{HEADER_LEN, PATH_OFFSET, TAG_LEN, flags};
 use headcast_proto::{Datagram, Kind, Refusal, body};
 
+use crate::encode::Fields;
+
 pub(crate) fn check(bytes: &[u8]) {
     let parsed = Datagram::parse(bytes);
     assert_eq!(parsed.map(drop), reference(bytes), "the decoder and its reference");
     let Ok(datagram) = parsed else { return };
-    is_made_of_its_parts(&datagram, bytes);
-    body_reads(&datagram);
+    borrows(&datagram, bytes);
+    assert_eq!(encode(&datagram, bytes), bytes, "encoded again");
+    names_sequences(&datagram);
     only_the_path_may_change(&datagram, bytes);
 
     // Its length is its own: neither less nor more is a datagram.
@@ -19,51 +22,111 @@ pub(crate) fn check(bytes: &[u8]) {
     assert_eq!(Datagram::parse(&[bytes, &[0]].concat()).map(drop), Err(Refusal::PayloadLength));
 }
 
-fn is_made_of_its_parts(datagram: &Datagram<'_>, bytes: &[u8]) {
-    let tag = if datagram.flags() & flags::SEALED != 0 { TAG_LEN } else { 0 };
+/// Not equal slices, the same ones: nothing was copied.
+fn borrows(datagram: &Datagram<'_>, bytes: &[u8]) {
     let (extension, payload) = (datagram.extension(), datagram.payload());
-    assert_eq!(HEADER_LEN + extension.len() + payload.len() + tag, bytes.len());
-    let (body, _tag) = bytes[HEADER_LEN..].split_at(extension.len() + payload.len());
-    // Not equal slices, the same ones: nothing was copied.
+    let body = &bytes[HEADER_LEN..];
     assert!(std::ptr::eq(datagram.header(), bytes.as_ptr().cast()));
     assert!(std::ptr::eq(extension, &body[..extension.len()]) || extension.is_empty());
-    assert!(std::ptr::eq(payload, &body[extension.len()..]));
-
-    assert_eq!(datagram.kind().first_byte(), bytes[0]);
-    assert_eq!(datagram.flags(), bytes[1]);
-    assert_eq!((datagram.copy(), datagram.is_retransmission()), (bytes[3] & 7, bytes[3] & 8 != 0));
-    assert_eq!(u64::from(datagram.stream()), number(bytes, 4, 2));
-    assert_eq!(u64::from(datagram.publisher()), number(bytes, 8, 4));
-    assert_eq!(datagram.session().to_bits(), number(bytes, 16, 8));
-    assert_eq!((datagram.seq(), datagram.timestamp()), (number(bytes, 24, 8), number(bytes, 32, 8)));
+    assert!(std::ptr::eq(payload, &body[extension.len()..][..payload.len()]));
 }
 
-/// What the kind or the flags promise of the payload is there.
-fn body_reads(datagram: &Datagram<'_>) {
-    let payload = datagram.payload();
+/// The bytes again, from what was parsed of them; only the tag, which means nothing here, is copied.
+fn encode(datagram: &Datagram<'_>, bytes: &[u8]) -> Vec<u8> {
+    let header = datagram.header();
+    let tag = if datagram.flags() & flags::SEALED != 0 { TAG_LEN } else { 0 };
+    let (mut payload, (mut index, count)) = (payload_of(datagram), datagram.fragment());
     if datagram.flags() & flags::COALESCED != 0 {
-        let messages: Vec<_> = body::coalesced(payload).collect();
-        assert_eq!(messages.len(), usize::from(datagram.header().index.get()));
-        assert_eq!(messages.iter().map(|message| 2 + message.len()).sum::<usize>(), payload.len());
+        let messages: Vec<_> = body::coalesced(datagram.payload()).collect();
+        index = u16::try_from(messages.len()).expect("each has a length of two bytes");
+        payload.clear();
+        for message in messages {
+            let len = u16::try_from(message.len()).expect("under 64 KiB");
+            payload.extend([&len.to_le_bytes(), message].concat());
+        }
     }
+    Fields {
+        kind: datagram.kind() as u8,
+        flags: datagram.flags(),
+        key_id: header.key_id,
+        copy: datagram.copy(),
+        retransmission: datagram.is_retransmission(),
+        hops: header.path >> 4,
+        stream: datagram.stream(),
+        publisher: datagram.publisher(),
+        index,
+        count,
+        session: datagram.session().to_bits(),
+        seq: datagram.seq(),
+        timestamp: datagram.timestamp(),
+        extension: datagram.extension(),
+        payload: &payload,
+        tag: &bytes[bytes.len() - tag..],
+    }
+    .bytes()
+}
+
+/// The payload, from what its kind says that it is.
+fn payload_of(datagram: &Datagram<'_>) -> Vec<u8> {
+    let payload = datagram.payload();
     match datagram.kind() {
         Kind::Nak => {
             let (head, entries) = body::nak(payload).expect("a repair request");
-            assert_eq!(entries.len(), usize::from(head.count.get()));
+            let count = u16::try_from(entries.len()).expect("at most 16");
+            let mut bytes = [
+                &head.publisher.get().to_le_bytes()[..],
+                &head.stream.get().to_le_bytes(),
+                &count.to_le_bytes(),
+                &head.session.get().to_le_bytes(),
+            ]
+            .concat();
             for entry in entries {
-                // The sequences that it names can be counted without an overflow.
-                let named = (0..64).filter(|bit| entry.bitmap.get() >> bit & 1 == 1);
-                assert!(named.map(|bit| entry.base.get() + 1 + bit).all(|seq| seq > entry.base.get()));
+                bytes.extend([entry.base.get().to_le_bytes(), entry.bitmap.get().to_le_bytes()].concat());
             }
+            bytes
         }
         Kind::Response => {
             let (head, result) = body::response(payload).expect("a response");
-            assert_eq!((head.zero.get(), size_of_val(head) + result.len()), (0, payload.len()));
+            [
+                &head.publisher.get().to_le_bytes()[..],
+                &head.stream.get().to_le_bytes(),
+                &[0; 2],
+                &head.session.get().to_le_bytes(),
+                &head.seq.get().to_le_bytes(),
+                result,
+            ]
+            .concat()
         }
-        Kind::Ack => assert_eq!(size_of_val(body::ack(payload).expect("an ack")), payload.len()),
-        Kind::Heartbeat | Kind::End => assert!(payload.is_empty()),
-        Kind::Data | Kind::Parity | Kind::Report => {}
+        Kind::Ack => {
+            let ack = body::ack(payload).expect("an ack");
+            [
+                &ack.publisher.get().to_le_bytes()[..],
+                &[0; 4],
+                &ack.session.get().to_le_bytes(),
+                &ack.next.get().to_le_bytes(),
+                &ack.bitmap.get().to_le_bytes(),
+            ]
+            .concat()
+        }
+        Kind::Heartbeat | Kind::End => Vec::new(),
+        Kind::Data | Kind::Parity | Kind::Report => payload.to_vec(),
     }
+}
+
+/// The sequences that a request names exist, and are those of its bases and bits.
+fn names_sequences(datagram: &Datagram<'_>) {
+    if datagram.kind() != Kind::Nak {
+        return;
+    }
+    let (_, entries) = body::nak(datagram.payload()).expect("a repair request");
+    let named: Vec<_> = body::nak_sequences(entries).collect();
+    let mut expected = Vec::new();
+    for entry in entries {
+        expected.push(entry.base.get());
+        let bits = (0..64).filter(|bit| entry.bitmap.get() >> bit & 1 == 1);
+        expected.extend(bits.map(|bit| entry.base.get() + 1 + bit));
+    }
+    assert_eq!(named, expected);
 }
 
 /// Copies, repairs and relays change the path byte: it parses the same whatever its seven bits are.

@@ -37,9 +37,15 @@ impl<'a> Script<'a> {
         u64::from_le_bytes(self.bytes())
     }
 
-    fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        let (now, later) = self.0.split_at(N.min(self.0.len()));
+    /// As many bytes as there are, up to `len`.
+    pub(crate) fn take(&mut self, len: usize) -> &'a [u8] {
+        let (now, later) = self.0.split_at(len.min(self.0.len()));
         self.0 = later;
+        now
+    }
+
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let now = self.take(N);
         let mut bytes = [0; N];
         bytes[..now.len()].copy_from_slice(now);
         bytes

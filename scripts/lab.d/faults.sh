@@ -16,18 +16,20 @@ cmd_drop() {
         drop_show
         return
     fi
-    allow_options at
     allow_words 1 1
     if [[ ${words[0]} == off ]]; then
+        allow_options at
         need_lab
         # Without --at, off is off everywhere.
         [[ -v options[at] ]] || drop_off publisher
         drop_off "$at"
     else
-        local per_million
+        allow_options at burst
+        local per_million burst=${options[burst]:-1}
         per_million=$(per_million "${words[0]}") || usage "a percentage from 0 to 100, not '${words[0]}'"
+        need_number --burst "$burst" 1 10000
         need_lab
-        drop_on "$at" "$per_million"
+        drop_on "$at" "$per_million" $((10#$burst))
     fi
 }
 
@@ -35,18 +37,35 @@ per_million() {
     awk -v p="${1%\%}" 'BEGIN { if (p !~ /^([0-9]+\.?[0-9]*|\.[0-9]+)$/ || p > 100) exit 1; printf "%d\n", p * 10000 + .5 }'
 }
 
-# Chance decides for each datagram by itself. Therefore a batch sent as one (GSO)
-# has to be cut before it meets the rule, and the sender's link does that.
-drop_on() { # AT PER_MILLION
-    local namespace chance="numgen random mod 1000000 < $2"
-    (($2 < 1000000)) || chance=''
+# What is decided for each datagram by itself needs each by itself: a batch sent as one (GSO) has to be cut
+# before it meets the rules, and the sender's link does that.
+drop_on() { # AT PER_MILLION BURST
+    local namespace
     for namespace in $(receivers "$1"); do
-        ip netns exec "$namespace" nft -f - <<NFT
-table inet hc_drop
-delete table inet hc_drop
-table inet hc_drop {
-    counter seen {}
-    counter dropped {}
+        drop_table "$namespace" "$2" "$3" | ip netns exec "$namespace" nft -f -
+    done
+    for namespace in $(senders "$1"); do
+        ip -n "$namespace" link set eth0 gso_max_segs 1
+    done
+}
+
+drop_table() { # NAMESPACE PER_MILLION BURST
+    echo 'table inet hc_drop'
+    echo 'delete table inet hc_drop'
+    echo 'table inet hc_drop {'
+    echo 'counter seen {}'
+    echo 'counter dropped {}'
+    # Each pod loses what is sent to it in bursts of its own, however much goes to the others.
+    local k ipv4='' ipv6_=''
+    if (($3 > 1)) && [[ $1 == "hc-$id-pods" ]]; then
+        for ((k = isolated + 1; k <= isolated + pods; k++)); do
+            echo "chain pod-$k { $(drop_rule "$2" "$3" "$k")"
+            echo '}'
+            ipv4+="$(pod_address "$k" no) : jump pod-$k, "
+            ipv6_+="$(pod_address "$k" yes) : jump pod-$k, "
+        done
+    fi
+    cat <<'NFT'
     chain in {
         type filter hook prerouting priority -350;
         iifname != "eth0" accept
@@ -54,14 +73,31 @@ table inet hc_drop {
         udp sport 53 accept
         udp dport 53 accept
         counter name seen
-        $chance counter name dropped drop
-    }
-}
 NFT
-    done
-    for namespace in $(senders "$1"); do
-        ip -n "$namespace" link set eth0 gso_max_segs 1
-    done
+    if [[ -n $ipv4 ]]; then
+        echo "ip daddr vmap { $ipv4 }"
+        [[ $ipv6 == no ]] || echo "ip6 daddr vmap { $ipv6_ }"
+    else
+        drop_rule "$2" "$3" 0
+    fi
+    echo '}'
+    echo '}'
+}
+
+# Alone, chance decides for each. In bursts, they are counted: of so many, some in a row are dropped, which ones
+# differs by K.
+drop_rule() { # PER_MILLION BURST K
+    local chance=''
+    if (($1 < 1000000 && $2 == 1)); then
+        chance="numgen random mod 1000000 < $1"
+    elif (($1 == 0)); then
+        return
+    elif (($1 < 1000000)); then
+        local every=$((($2 * 1000000 + $1 / 2) / $1))
+        local first=$(($3 * 37 % (every - $2 + 1)))
+        chance="numgen inc mod $every $first-$((first + $2 - 1))"
+    fi
+    echo "$chance counter name dropped drop"
 }
 
 drop_off() { # AT
@@ -99,18 +135,25 @@ pod_namespaces() {
     for ((k = 1; k <= isolated; k++)); do echo "hc-$id-pod-$k"; done
 }
 
-# The limit is above any send buffer that an ordinary process may ask for, so that
-# the buffer is full (EAGAIN) before the queue is (a silent drop).
+# On the publisher's link the limit is above any send buffer that an ordinary process may ask for, so that the
+# buffer is full (EAGAIN) before the queue is (a silent drop). On the way to a pod nobody notices a full queue.
 cmd_squeeze() {
-    allow_options burst limit
+    allow_options at burst limit
     allow_words 1 1
+    local at=${options[at]:-publisher} namespace=hc-$id-publisher link=eth0 limit=4mb
+    [[ $at == publisher || $at =~ ^pod-[0-9]{1,9}$ ]] || usage "--at publisher or --at pod-K, not '$at'"
     need_lab
+    if [[ $at != publisher ]]; then
+        need_number "the isolated pod" "${at#pod-}" 1 "$isolated"
+        # The bridge's end of its link.
+        namespace=hc-$id-net link=pod-$((10#${at#pod-})) limit=20kb
+    fi
     if [[ ${words[0]} == off ]]; then
-        ip netns exec "hc-$id-publisher" tc qdisc del dev eth0 root 2>/dev/null || true
+        ip netns exec "$namespace" tc qdisc del dev "$link" root 2>/dev/null || true
         return
     fi
-    ip netns exec "hc-$id-publisher" tc qdisc replace dev eth0 root tbf \
-        rate "${words[0]}" burst "${options[burst]:-3000}" limit "${options[limit]:-4mb}" ||
+    ip netns exec "$namespace" tc qdisc replace dev "$link" root tbf \
+        rate "${words[0]}" burst "${options[burst]:-3000}" limit "${options[limit]:-$limit}" ||
         usage "squeeze RATE as in 1mbit or 64kbit; --burst and --limit in bytes, or as in 64kb"
 }
 
@@ -190,7 +233,9 @@ faults_status() {
     local publisher=hc-$id-publisher squeezed blocked family
     drop_show | sed 's/^/drop        /'
     squeezed=$(ip netns exec "$publisher" tc qdisc show dev eth0 root | grep -o 'rate.*' || true)
-    [[ -z $squeezed ]] || echo "squeeze     $squeezed"
+    [[ -z $squeezed ]] || echo "squeeze     publisher $squeezed"
+    ip netns exec "hc-$id-net" tc qdisc show |
+        sed -nE 's/^qdisc tbf .* dev (pod-[0-9]+) root.*(rate.*)/squeeze     \1 \2/p'
     blocked=$(ip netns exec "$publisher" nft list table inet hc_block 2>/dev/null | tr -d '\n\t,' | grep -oP 'elements = \{\K[^}]*' | xargs || true)
     [[ -z $blocked ]] || echo "block       $blocked"
     for family in -4 -6; do

@@ -10,7 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use headcast::Listen;
 
-pub(crate) use common::{LogFormat, Logging, Mode, Sending, Target};
+pub(crate) use common::{LogFormat, Logging, Sending, Target};
 
 /// A message to every pod of a Kubernetes service, by unicast UDP.
 #[derive(Debug, Parser)]

@@ -19,8 +19,13 @@ pub(crate) fn run(args: &Publish) -> Result<(), Failure> {
     tracing::info!(bytes = builder.memory(), "taking memory for the ring and the queue");
     let mut publisher = builder.build()?;
     producer.check(&publisher)?;
-    producer.line_max = publisher.payload_max() + 2;
-    tracing::info!(capabilities = %publisher.capabilities(), publisher = publisher.id(), "ready");
+    producer.line_max = publisher.message_max() + 2;
+    tracing::info!(
+        capabilities = %publisher.capabilities(),
+        mode = %publisher.mode(),
+        publisher = publisher.id(),
+        "ready"
+    );
     let stop = Stop::new();
     let handle = publisher.handle();
     let at_signal = (handle.clone(), stop.clone());
@@ -77,6 +82,9 @@ fn finish(args: &Publish, publisher: &Publisher, elapsed: Duration, unsent: usiz
     Ok(())
 }
 
+/// What decides how long a message may be.
+const LENGTH_OPTIONS: &str = "--message-max, --datagram-max";
+
 /// Where the messages come from, and how fast.
 struct Producer {
     content: Content,
@@ -108,9 +116,9 @@ impl Producer {
     /// Refuses a message that is too long before anything is sent.
     fn check(&self, publisher: &Publisher) -> Result<(), Failure> {
         match &self.content {
-            Content::Again(bytes, _) if bytes.len() > publisher.payload_max() => {
-                let error = PublishError::TooLong { len: bytes.len(), max: publisher.payload_max() };
-                Err(Failure::new(format!("{error} (--datagram-max)")))
+            Content::Again(bytes, _) if bytes.len() > publisher.message_max() => {
+                let error = PublishError::TooLong { len: bytes.len(), max: publisher.message_max() };
+                Err(Failure::new(format!("{error} ({LENGTH_OPTIONS})")))
             }
             _ => Ok(()),
         }
@@ -157,11 +165,11 @@ impl Producer {
                     if line.len() > self.line_max - 2 {
                         let most = self.line_max - 2;
                         return Err(Failure::new(format!(
-                            "standard input, line {number}: longer than {most} bytes, which is what fits into a datagram (--datagram-max)"
+                            "standard input, line {number}: longer than {most} bytes, which is the longest message ({LENGTH_OPTIONS})"
                         )));
                     }
                     let went_on = hand_over(handle, &line).map_err(|error| {
-                        Failure::new(format!("standard input, line {number}: {error} (--datagram-max)"))
+                        Failure::new(format!("standard input, line {number}: {error} ({LENGTH_OPTIONS})"))
                     })?;
                     if !went_on {
                         break;

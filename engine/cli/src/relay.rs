@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
         listen = %args.listen,
         address = publisher.ingress_address().map(tracing::field::display),
         capabilities = %publisher.capabilities(),
+        mode = %publisher.mode(),
         publisher = publisher.id(),
         "ready"
     );

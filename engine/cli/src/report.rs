@@ -19,6 +19,7 @@ pub(crate) fn totals(publisher: &Publisher, elapsed: Duration, unsent: usize) ->
     totals.extend([
         ("publisher".to_owned(), json!(publisher.id())),
         ("session".to_owned(), json!(publisher.session().to_string())),
+        ("mode".to_owned(), json!(publisher.mode().to_string())),
         ("peers".to_owned(), json!(status.peers.len())),
         ("peers_over_limit".to_owned(), json!(status.over_limit)),
         ("unsent".to_owned(), json!(unsent)),

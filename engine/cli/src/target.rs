@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use headcast::peers::{DnsQuery, Source};
 use headcast::{Publisher, PublisherBuilder};
 
-use crate::args::{Mode, Sending, Target};
+use crate::args::{Sending, Target};
 use crate::failure::Failure;
 
 /// A builder with everything that these options say.
@@ -15,7 +15,10 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
         .spacing(sending.spacing)
         .stream(sending.stream)
         .datagram_max(sending.datagram_max)
+        .message_max(sending.message_max)
         .ring(sending.ring)
+        .repair_share(sending.repair_share)
+        .repair_interval(sending.repair_interval)
         .backlog(sending.backlog.into())
         .send_buffer(sending.send_buffer)
         .send_batch(sending.send_batch)
@@ -25,8 +28,14 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
     if target.exclude_self {
         builder = builder.exclude(own_addresses()?);
     }
-    if let Some(copies) = copies(sending)? {
+    if let Some(mode) = sending.mode {
+        builder = builder.mode(mode.into());
+    }
+    if let Some(copies) = sending.copies {
         builder = builder.copies(copies);
+    }
+    if let Some(datagrams) = sending.history_max {
+        builder = builder.history(datagrams);
     }
     if let Some(id) = sending.publisher_id {
         builder = builder.publisher_id(id);
@@ -44,20 +53,6 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
     } else {
         builder.peers(target.source.peers.iter().flatten().copied())
     })
-}
-
-fn copies(sending: &Sending) -> Result<Option<usize>, Failure> {
-    match (sending.mode, sending.copies) {
-        (Some(Mode::Once), Some(copies)) if copies != 1 => Err(Failure::usage(format!(
-            "--mode once sends 1 copy, not --copies {copies}; right would be --mode dup"
-        ))),
-        (Some(Mode::Dup), Some(1)) => Err(Failure::usage(
-            "--mode dup sends at least 2 copies, not --copies 1; right would be --mode once",
-        )),
-        (Some(Mode::Once), _) => Ok(Some(1)),
-        (Some(Mode::Dup), None) => Ok(Some(2)),
-        (_, copies) => Ok(copies),
-    }
 }
 
 /// The source that a name stands for.

@@ -15,7 +15,7 @@ use headcast_udp::{Failure, Peers};
 
 use crate::clock;
 use crate::counters::PublisherCounters;
-use crate::egress::Fanout;
+use crate::egress::{Fanout, Plan};
 use crate::queue::Queue;
 
 pub(crate) use headcast_peers::handoff::Intake;
@@ -67,7 +67,7 @@ impl Control {
     /// Starts asking. The data thread takes what comes from the [`Intake`], and is woken through `queue`.
     pub(crate) fn start(
         watcher: Watcher,
-        call_max: usize,
+        plan: Plan,
         queue: &Arc<Queue>,
     ) -> io::Result<(Self, Intake<Fanout>, Arc<Shared>)> {
         let (offer, intake) = handoff();
@@ -82,7 +82,7 @@ impl Control {
         let refresher = Refresher {
             watcher,
             offer,
-            call_max,
+            plan,
             stop: stop.clone(),
             queue: Arc::clone(queue),
             shared: Arc::clone(&shared),
@@ -107,7 +107,7 @@ impl Drop for Control {
 struct Refresher {
     watcher: Watcher,
     offer: Offer<Fanout>,
-    call_max: usize,
+    plan: Plan,
     stop: Stop,
     queue: Arc<Queue>,
     shared: Arc<Shared>,
@@ -155,7 +155,7 @@ impl Refresher {
             latest.over_limit = report.over_limit;
         }
         if report.changed || first {
-            let fanout = Box::new(Fanout::new(self.watcher.peers(), self.call_max));
+            let fanout = Box::new(Fanout::new(self.watcher.peers(), self.plan));
             self.shared.latest().peers = fanout.peers().map(Some);
             self.offer.offer(fanout);
             self.shared.known.store(true, Relaxed);

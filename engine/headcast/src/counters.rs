@@ -141,7 +141,7 @@ counters! {
 counters! {
     /// What a subscriber saw.
     ///
-    /// At any time `datagrams + released == delivered + kept + duplicates + notes + truncated + impaired` plus
+    /// Whenever all that was received has been taken, `datagrams + released == delivered + kept + duplicates + notes + truncated + impaired` plus
     /// the sum of the refusals; and every sequence from the first one awaited on is delivered, kept or missing,
     /// or counted once in `lost`.
     SubscriberCounters {

@@ -1,46 +1,31 @@
 //! Out to all peers: one socket and one prepared batch for each address family.
 
+mod answers;
+mod fanout;
+
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 
-use headcast_peers::PeerSet;
-use headcast_udp::{Batch, Capabilities, Outcome, Peers, ReceiveBatch};
+use headcast_udp::{Capabilities, Outcome, ReceiveBatch, SendError};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::counters::PublisherCounters;
+pub(crate) use answers::Answers;
+pub(crate) use fanout::{Fanout, Plan};
 
-/// The prepared batches of one peer set; made by the control thread.
-pub(crate) struct Fanout {
-    batches: [Batch; 2],
-    len: usize,
-}
+use crate::counters::{Counter, PublisherCounters};
 
-impl Fanout {
-    pub(crate) fn new(peers: &PeerSet, call_max: usize) -> Self {
-        // Sorted, so IPv4 comes first.
-        let (v4, v6) = peers.as_slice().split_at(peers.as_slice().partition_point(SocketAddr::is_ipv4));
-        Self { batches: [Batch::new(v4, call_max), Batch::new(v6, call_max)], len: peers.len() }
-    }
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 
-    /// How many peers there are.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// For any thread to read who failed.
-    pub(crate) fn peers(&self) -> [Arc<Peers>; 2] {
-        self.batches.each_ref().map(|batch| Arc::clone(batch.peers()))
-    }
-
-    /// Takes over what the set before knew of peers that are in both.
-    pub(crate) fn inherit(&mut self, old: &Self) {
-        for (new, old) in self.batches.iter_mut().zip(&old.batches) {
-            new.inherit(old);
-        }
-    }
+/// What became of a datagram to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Single {
+    Sent,
+    /// Lost, by a shortage or the kernel's refusal.
+    Failed,
+    /// There is no room in the socket's buffer now; the poll tells when there is.
+    Blocked,
 }
 
 /// The sockets that messages leave by.
@@ -60,14 +45,13 @@ impl Egress {
         send_buffer: usize,
         capabilities: &mut Capabilities,
     ) -> io::Result<Self> {
-        let binds: [(_, SocketAddr); 2] =
-            [("IPv4", (Ipv4Addr::UNSPECIFIED, 0).into()), ("IPv6", (Ipv6Addr::UNSPECIFIED, 0).into())];
+        let binds: [SocketAddr; 2] = [(Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::UNSPECIFIED, 0).into()];
         let mut sockets = [None, None];
         let mut failed = None;
-        for (slot, (family, bind)) in sockets.iter_mut().zip(binds) {
+        for (slot, (name, bind)) in sockets.iter_mut().zip(FAMILIES.into_iter().zip(binds)) {
             match headcast_udp::egress(bind, send_buffer) {
                 Ok((socket, buffer)) => {
-                    capabilities.send_buffers.push((family, buffer));
+                    capabilities.send_buffers.push((name, buffer));
                     *slot = Some(socket);
                 }
                 // A host without IPv6 is fine, and so is one without IPv4.
@@ -86,14 +70,14 @@ impl Egress {
         }
     }
 
-    /// Starts a pass to all peers; a first copy starts one peer further than the last.
+    /// Starts a pass to all peers, with `rotate` one peer further than the last.
     #[inline]
-    pub(crate) fn begin(&self, fanout: &mut Fanout, first: bool, now_ns: u64, counters: &PublisherCounters) {
+    pub(crate) fn begin(&self, fanout: &mut Fanout, rotate: bool, now_ns: u64, counters: &PublisherCounters) {
         for batch in &mut fanout.batches {
             if batch.is_empty() {
                 continue;
             }
-            batch.begin(now_ns, first);
+            batch.begin(now_ns, rotate);
             if batch.quarantined() > 0 {
                 counters.quarantined.add(batch.quarantined() as u64);
             }
@@ -101,14 +85,14 @@ impl Egress {
         counters.offered.add(fanout.len() as u64);
     }
 
-    /// Goes on with the running pass; returns whether it is done.
+    /// Goes on with the running pass, whose datagrams `sent` counts; returns whether it is done.
     #[inline]
     pub(crate) fn flush(
         &mut self,
         registry: &Registry,
         fanout: &mut Fanout,
         datagram: &[u8],
-        first: bool,
+        sent: &Counter,
         now_ns: u64,
         counters: &PublisherCounters,
     ) -> io::Result<bool> {
@@ -122,7 +106,6 @@ impl Egress {
                 continue;
             };
             let progress = batch.flush(socket.as_fd(), datagram, now_ns);
-            let sent = if first { &counters.sent_first } else { &counters.sent_later };
             sent.add(progress.sent as u64);
             counters.calls.add(progress.calls as u64);
             if progress.rejected + progress.transient > 0 {
@@ -140,6 +123,30 @@ impl Egress {
             }
         }
         Ok(done)
+    }
+
+    /// Sends a datagram to one peer, known by its place among all.
+    #[cold]
+    pub(crate) fn send_one(
+        &mut self,
+        registry: &Registry,
+        fanout: &mut Fanout,
+        datagram: &[u8],
+        peer: u32,
+        counters: &PublisherCounters,
+    ) -> io::Result<Single> {
+        let Some((family, peer)) = fanout.place(peer) else { return Ok(Single::Failed) };
+        let Some(socket) = &self.sockets[family] else { return Ok(Single::Failed) };
+        counters.calls.add(1);
+        match fanout.batches[family].send_one(socket.as_fd(), datagram, peer) {
+            Ok(()) => self.watch(registry, family, false).map(|()| Single::Sent),
+            Err(SendError::Blocked) => {
+                counters.blocked.add(1);
+                self.watch(registry, family, true).map(|()| Single::Blocked)
+            }
+            Err(SendError::Transient | SendError::PeerRejected(_)) => Ok(Single::Failed),
+            Err(SendError::Fatal(errno)) => Err(errno.into()),
+        }
     }
 
     /// The poll knows a socket only while a pass is blocked on it: for a socket that it knows, whatever it

@@ -84,12 +84,21 @@ impl From<TargetError> for BuildError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// Longer than a message may be.
+    /// Longer than a message may be: [`message_max`](crate::PublisherBuilder::message_max), and no more
+    /// than 1,024 datagrams.
     TooLong {
         /// Bytes of the message.
         len: usize,
         /// The most there may be.
         max: usize,
+    },
+    /// Cut into more datagrams than the ring holds. Dropping by messages needs room for all of one; only to
+    /// block can it be sent while it is cut.
+    RingTooShort {
+        /// Datagrams that the message takes.
+        datagrams: usize,
+        /// Datagrams that the ring holds.
+        ring: usize,
     },
     /// The backlog is full, and the policy is to drop what comes last.
     Full,
@@ -104,7 +113,11 @@ impl fmt::Display for PublishError {
         match self {
             Self::TooLong { len, max } => write!(
                 f,
-                "a message of {len} bytes is too long: at most {max} fit into a datagram; send less, or allow larger datagrams"
+                "a message of {len} bytes is too long: at most {max} are possible here; send less, or allow more"
+            ),
+            Self::RingTooShort { datagrams, ring } => write!(
+                f,
+                "a message of {datagrams} datagrams does not fit into a ring of {ring}, and to drop messages whole it has to; a longer ring would do, larger datagrams, or a backlog that blocks"
             ),
             Self::Full => f.write_str("the backlog is full and the message was dropped"),
             Self::Closed => f.write_str("the publisher has closed"),

@@ -1,21 +1,28 @@
 //! In from local applications: every datagram that arrives becomes a message.
 //!
-//! The kernel writes straight into the ring's free slots, behind room for the header.
+//! The kernel writes straight into the ring's free slots, behind room for the header. What of a datagram
+//! is longer than a slot it writes into an overflow; then that datagram and what came after it leave the
+//! ring again, by exchanging pointers, and are taken in one by one as there is room.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use headcast_proto::HEADER_LEN;
-use headcast_udp::{Errno, ReceiveBatch};
+use headcast_udp::{Errno, Meta, RECEIVE_MAX, ReceiveBatch};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::counters::PublisherCounters;
 use crate::error::BuildError;
+use crate::publisher::Sizes;
 use crate::ring::{Ring, Slot};
+
+/// The longest UDP datagram: over IPv6, 65,535 less 8.
+const UDP_MAX: usize = 65_527;
 
 /// Where local applications send to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +66,20 @@ impl std::fmt::Display for Listen {
 pub(crate) struct Ingress {
     socket: Socket,
     batch: ReceiveBatch,
-    /// For what is received while the ring is full.
+    /// For what is received while the ring is full, and what has left it again.
     spare: Box<[Slot]>,
+    /// Room for what does not fit into a slot; none where longer datagrams are refused. The kernel gives
+    /// memory for it only when one comes.
+    overflows: Box<[Box<[u8]>]>,
+    /// Which of `spare` hold a datagram that waits to be taken in.
+    held: Range<usize>,
+    payload_max: usize,
+}
+
+/// A datagram that waits: where, and what the kernel says of it.
+pub(crate) struct Held {
+    pub(crate) at: usize,
+    pub(crate) meta: Meta,
 }
 
 enum Socket {
@@ -73,7 +92,7 @@ impl Ingress {
     pub(crate) fn open(
         listen: &Listen,
         receive_buffer: usize,
-        payload_max: usize,
+        sizes: Sizes,
     ) -> Result<(Self, headcast_udp::Buffer), BuildError> {
         let (socket, buffer) = match listen {
             Listen::Udp(address) => {
@@ -88,8 +107,22 @@ impl Ingress {
                 (Socket::Unix(socket, path.clone()), buffer)
             }
         };
-        let spare = (0..headcast_udp::RECEIVE_MAX).map(|_| Slot::new(payload_max)).collect();
-        Ok((Self { socket, batch: ReceiveBatch::new(), spare }, buffer))
+        let payload_max = sizes.payload_max;
+        let longest = match listen {
+            Listen::Udp(_) => sizes.message_max.min(UDP_MAX),
+            Listen::Unix(_) => sizes.message_max,
+        };
+        let overflow = longest.saturating_sub(payload_max);
+        let overflows = if overflow == 0 { 0 } else { RECEIVE_MAX };
+        let ingress = Self {
+            socket,
+            batch: ReceiveBatch::new(),
+            spare: (0..RECEIVE_MAX).map(|_| Slot::new(payload_max)).collect(),
+            overflows: (0..overflows).map(|_| vec![0; overflow].into()).collect(),
+            held: 0..0,
+            payload_max,
+        };
+        Ok((ingress, buffer))
     }
 
     /// Where it listens, of a UDP socket.
@@ -115,10 +148,10 @@ impl Ingress {
         registry.register(&mut SourceFd(&self.socket.as_fd().as_raw_fd()), token, Interest::READABLE)
     }
 
-    /// Receives into the slots from `seq` on, at most `room` of them.
+    /// Receives into the slots from `seq` on, at most `room` of them. Nothing may be held.
     ///
-    /// `taken` is called for each message with its sequence and its length, in order. Returns whether
-    /// there may be more.
+    /// `taken` is called for each message with its sequence and its length, in order; what comes from one
+    /// that is longer than a slot on is held. Returns whether there may be more.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -128,39 +161,9 @@ impl Ingress {
         counters: &PublisherCounters,
         mut taken: impl FnMut(&mut Ring, u64, usize),
     ) -> io::Result<bool> {
-        let slots = ring.run_mut(seq, room.min(headcast_udp::RECEIVE_MAX));
+        let slots = ring.run_mut(seq, room.min(RECEIVE_MAX));
         let wanted = slots.len();
-        let Some(count) = receive(&mut self.batch, self.socket.as_fd(), slots)? else { return Ok(false) };
-        let mut next = seq;
-        for at in 0..count {
-            let meta = self.batch.meta(at);
-            if let Some(dropped) = meta.dropped {
-                counters.ingress_dropped.set(dropped.into());
-            }
-            if meta.truncated {
-                counters.oversized.add(1);
-                continue;
-            }
-            let came_to = seq + at as u64;
-            if came_to != next {
-                // One before it was refused: move up, by exchanging pointers.
-                ring.exchange_both(came_to, next);
-            }
-            taken(ring, next, meta.len);
-            next += 1;
-        }
-        Ok(count == wanted)
-    }
-
-    /// Receives into slots that are not the ring's; `taken` may exchange them for others of their size.
-    /// Returns whether there may be more.
-    #[cold]
-    pub(crate) fn receive_aside(
-        &mut self,
-        counters: &PublisherCounters,
-        mut taken: impl FnMut(&mut Slot, usize),
-    ) -> io::Result<bool> {
-        let Some(count) = receive(&mut self.batch, self.socket.as_fd(), &mut self.spare)? else {
+        let Some(count) = receive(&mut self.batch, self.socket.as_fd(), slots, &mut self.overflows)? else {
             return Ok(false);
         };
         for at in 0..count {
@@ -168,13 +171,69 @@ impl Ingress {
             if let Some(dropped) = meta.dropped {
                 counters.ingress_dropped.set(dropped.into());
             }
-            if meta.truncated {
-                counters.oversized.add(1);
-            } else {
-                taken(&mut self.spare[at], meta.len);
+            if meta.truncated || meta.len > self.payload_max {
+                self.hold(ring, seq, at..count);
+                return Ok(true);
+            }
+            taken(ring, seq + at as u64, meta.len);
+        }
+        Ok(count == wanted)
+    }
+
+    /// Takes what came to these places from `seq` on out of the ring.
+    #[cold]
+    fn hold(&mut self, ring: &mut Ring, seq: u64, places: Range<usize>) {
+        for at in places.clone() {
+            ring.exchange(seq + at as u64, &mut self.spare[at]);
+            // Its header is that of an earlier datagram still.
+            self.spare[at].forget();
+        }
+        self.held = places;
+    }
+
+    /// Receives beside the ring, and holds what comes. Returns whether there may be more.
+    #[cold]
+    pub(crate) fn receive_aside(&mut self, counters: &PublisherCounters) -> io::Result<bool> {
+        let received = receive(&mut self.batch, self.socket.as_fd(), &mut self.spare, &mut self.overflows)?;
+        let Some(count) = received else { return Ok(false) };
+        for at in 0..count {
+            self.spare[at].forget();
+            if let Some(dropped) = self.batch.meta(at).dropped {
+                counters.ingress_dropped.set(dropped.into());
             }
         }
+        self.held = 0..count;
         Ok(count == self.spare.len())
+    }
+
+    /// Whether something is held.
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The next one that is held: it is not any more.
+    pub(crate) fn next_held(&mut self) -> Option<Held> {
+        let at = self.held.next()?;
+        Some(Held { at, meta: self.batch.meta(at) })
+    }
+
+    /// The slot of one that was held, to be exchanged for another; what follows beyond it is in the overflow
+    /// of the same place.
+    pub(crate) fn slot_mut(&mut self, at: usize) -> &mut Slot {
+        &mut self.spare[at]
+    }
+
+    /// Lends the overflow of a place, until it is given back.
+    pub(crate) fn lend(&mut self, at: usize) -> Box<[u8]> {
+        self.overflows.get_mut(at).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives an overflow back.
+    pub(crate) fn give_back(&mut self, at: usize, overflow: Box<[u8]>) {
+        if let Some(place) = self.overflows.get_mut(at) {
+            *place = overflow;
+        }
     }
 }
 
@@ -184,8 +243,14 @@ fn receive(
     batch: &mut ReceiveBatch,
     socket: BorrowedFd<'_>,
     slots: &mut [Slot],
+    overflows: &mut [Box<[u8]>],
 ) -> io::Result<Option<usize>> {
-    match batch.receive(socket, slots, HEADER_LEN) {
+    let received = if overflows.is_empty() {
+        batch.receive(socket, slots, HEADER_LEN)
+    } else {
+        batch.receive_with_overflow(socket, slots, HEADER_LEN, overflows)
+    };
+    match received {
         Ok(count) => Ok(Some(count)),
         Err(Errno::EAGAIN) => Ok(None),
         Err(errno) => Err(errno.into()),

@@ -21,7 +21,7 @@
 //! let mut subscriber = headcast::Subscriber::builder().listen("0.0.0.0:12000".parse()?).build()?;
 //! loop {
 //!     let message = subscriber.recv()?;
-//!     println!("{} bytes from {:?}", message.payload.len(), message.source);
+//!     println!("{} bytes from {:?}", message.payload.len(), message.source());
 //! }
 //! # }
 //! ```
@@ -53,7 +53,7 @@ pub use headcast_proto::{Refusal, Session, StreamId};
 pub use headcast_udp::{Capabilities, Failure};
 pub use identity::host_publisher_id;
 pub use ingress::Listen;
-pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Publisher};
+pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Mode, Publisher};
 pub use queue::Handle;
 pub use subscriber::{Builder as SubscriberBuilder, Event, Message, Origin, Subscriber};
 
@@ -66,14 +66,16 @@ pub mod limits {
     pub const DATAGRAM_MAX: usize = headcast_proto::header::DATAGRAM_MAX;
     /// Bytes of the header in front of every framed payload.
     pub const HEADER_LEN: usize = headcast_proto::HEADER_LEN;
+    /// The longest message in bytes, by default and at most; it is cut into up to 1,024 datagrams.
+    pub const MESSAGE_MAX: usize = headcast_proto::receiver::MESSAGE_MAX;
+    /// Bytes that messages which take several datagrams may take at most while they wait for the data thread.
+    pub const QUEUE_BYTES_MAX: usize = 64 << 20;
     /// How many sent datagrams the ring keeps by default.
     pub const RING_DEFAULT: usize = 8192;
     /// The most datagrams that the ring keeps.
     pub const RING_MAX: usize = 1_048_576;
     /// The most copies of a message.
     pub const COPIES_MAX: usize = headcast_proto::schedule::COPIES_MAX;
-    /// The longest message in bytes, however it is sent.
-    pub const MESSAGE_MAX: usize = headcast_proto::receiver::MESSAGE_MAX;
     /// The most peers.
     pub const PEERS_MAX: usize = 100_000;
     /// The port that the article's programs use, for peers that name none.

@@ -1,21 +1,31 @@
 //! The data thread: takes messages in, seals them where they lie, and sends each to all peers.
 
+mod beating;
 mod builder;
+mod check;
 mod claim;
 mod closing;
+mod cutting;
 mod intake;
+mod mode;
+mod repairing;
 mod sending;
+mod sizes;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::{Schedule, Sequencer, Session};
+use headcast_proto::{HEADER_LEN, Heartbeat, Schedule, Sequencer, Session};
 use headcast_udp::Capabilities;
 use mio::{Events, Poll, Token};
 
 pub use builder::Builder;
 pub use claim::Claim;
+use cutting::Cut;
+pub use mode::Mode;
+use repairing::Repairing;
+pub(crate) use sizes::Sizes;
 
 use crate::affinity;
 use crate::clock::{self, nanos};
@@ -33,6 +43,8 @@ const WAKER: Token = Token(0);
 const EGRESS: Token = Token(1);
 const INGRESS: Token = Token(2);
 const TIMER: Token = Token(3);
+/// Of IPv4 and IPv6.
+const ANSWERS: [Token; 2] = [Token(4), Token(5)];
 
 /// Waits shorter than this are timed to the nanosecond; `epoll_wait` would round them up to milliseconds.
 const TIMER_BELOW_NS: u64 = 10_000_000;
@@ -62,12 +74,21 @@ pub struct Publisher {
     ring: Ring,
     /// For the datagram that is going out when its slot of the ring is needed: then the pass goes on from here.
     aside: Slot,
-    /// Which copy it is.
-    aside_copy: Option<u8>,
     fanout: Box<Fanout>,
     egress: Egress,
     /// The copy that is going out.
     pass: Option<Pass>,
+    /// What is going out instead that does not lie in the ring.
+    beside: Option<Beside>,
+    heartbeat: Heartbeat,
+    /// The heartbeat, or the farewell, that went out last.
+    beat: [u8; HEADER_LEN],
+    /// When the publisher said that it stops.
+    ended_ns: Option<u64>,
+    /// In the modes with repairs.
+    repairing: Option<Box<Repairing>>,
+    /// The message that is being cut into datagrams.
+    cut: Option<Cut>,
     /// Whether anybody has said who the peers are; until then messages wait.
     peers_known: bool,
     intake: Intake<Fanout>,
@@ -80,9 +101,10 @@ pub struct Publisher {
     timer: Timer,
     strays_due_ns: u64,
     framed: bool,
+    mode: Mode,
     copies: u8,
     backlog: Backlog,
-    payload_max: usize,
+    sizes: Sizes,
     pin: Option<usize>,
     busy_poll: bool,
     capabilities: Capabilities,
@@ -106,6 +128,14 @@ struct Pass {
     copy: u8,
 }
 
+/// A pass whose datagram does not lie in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// This copy of a datagram that has lost its slot.
+    Copy(u8),
+    Heartbeat,
+}
+
 impl Publisher {
     /// Starts from the defaults.
     pub fn builder() -> Builder {
@@ -114,12 +144,19 @@ impl Publisher {
 
     /// Publishes a message: copies it into the ring and sends it to all peers at once.
     ///
-    /// Later copies go out in later [`turn`](Self::turn)s. Returns the message's sequence.
+    /// A message that does not fit into one datagram is cut into several, which go out one after another.
+    /// Later copies go out in later [`turn`](Self::turn)s. Returns the message's sequence, that of its first
+    /// datagram.
     ///
     /// # Errors
-    /// As [`claim`](Self::claim), and [`PublishError::Socket`].
+    /// [`PublishError::TooLong`]; [`PublishError::Full`] when the backlog is full and the policy is to drop
+    /// what comes last (to block, it waits here for room); [`PublishError::RingTooShort`] when it would have
+    /// to be dropped whole and cannot be held whole; [`PublishError::Socket`].
     #[inline]
     pub fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+        if payload.len() > self.sizes.payload_max {
+            return self.publish_long(payload);
+        }
         let mut claim = self.claim(payload.len())?;
         claim.copy_from_slice(payload);
         claim.commit()
@@ -128,41 +165,50 @@ impl Publisher {
     /// Room for a message of `len` bytes in the ring itself, to be written and then committed.
     ///
     /// # Errors
-    /// [`PublishError::TooLong`]; [`PublishError::Full`] when the backlog is full and the policy is to
+    /// [`PublishError::TooLong`] when it does not fit into one datagram: what is cut has to be copied, so
+    /// [`publish`](Self::publish) it. [`PublishError::Full`] when the backlog is full and the policy is to
     /// drop what comes last (to block, it waits here for room); [`PublishError::Socket`].
     #[inline]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, PublishError> {
-        if len > self.payload_max {
-            return Err(PublishError::TooLong { len, max: self.payload_max });
+        if len > self.sizes.payload_max {
+            return Err(PublishError::TooLong { len, max: self.sizes.payload_max });
         }
         if !self.schedule.has_room() {
-            self.make_room()?;
+            self.make_room(1)?;
         }
         Ok(Claim::new(self, len))
     }
 
     /// Does one round of whatever there is to do: takes over a new peer set, messages of other threads
-    /// and of the local socket, sends what is due.
+    /// and of the local socket, requests for repairs, and sends what is due.
     ///
     /// If there is nothing to do it waits for something, at most for `timeout`; `None` is without end.
-    /// Returns how many passes it sent.
+    /// Returns how many passes of messages it sent.
     ///
     /// # Errors
     /// When a socket or the poll itself fails for good.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
-        let due = self.send_due(clock::mono_ns())?;
-        let timeout =
-            if due.sent > 0 || due.more || self.ingress_can_go_on() { Some(Duration::ZERO) } else { timeout };
-        self.wait(timeout, due.next_ns)?;
+        let due = self.send(clock::mono_ns())?;
+        let busy = due.sent > 0 || due.more || self.ingress_can_go_on() || self.is_asked();
+        self.wait(if busy { Some(Duration::ZERO) } else { timeout }, due.next_ns)?;
         self.adopt_peers();
         self.take_queue();
         self.take_ingress()?;
+        if self.is_asked() {
+            self.take_requests();
+        }
         let now_ns = clock::mono_ns();
-        if now_ns >= self.strays_due_ns {
+        // Where requests are answered, whatever else comes is read along with them.
+        if now_ns >= self.strays_due_ns && self.repairing.is_none() {
             self.strays_due_ns = now_ns + STRAYS_EVERY_NS;
             self.egress.drain_strays(&self.counters);
         }
-        Ok(due.sent + self.send_due(now_ns)?.sent)
+        let sent = due.sent + self.send(now_ns)?.sent;
+        if self.cut.is_some() {
+            // So that it is done, or the ring is full: see `Cut`.
+            self.cut_on();
+        }
+        Ok(sent)
     }
 
     /// Turns until a [`Handle`] says stop. Then everything that was accepted is still there to be sent:
@@ -213,6 +259,9 @@ impl Publisher {
         for event in &self.events {
             // The others only end the wait.
             self.ingress_ready |= event.token() == INGRESS;
+            if let Some(repairing) = &mut self.repairing {
+                repairing.answers.note(event.token());
+            }
         }
         Ok(())
     }
@@ -291,10 +340,22 @@ impl Publisher {
         self.schedule.backlog()
     }
 
-    /// The longest message, in bytes.
+    /// The longest message that goes out in one datagram, in bytes.
     #[must_use]
     pub fn payload_max(&self) -> usize {
-        self.payload_max
+        self.sizes.payload_max
+    }
+
+    /// The longest message, in bytes.
+    #[must_use]
+    pub fn message_max(&self) -> usize {
+        self.sizes.message_max
+    }
+
+    /// How messages are made to arrive.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The number that subscribers know this publisher by.

@@ -7,8 +7,11 @@
 //!     +--------- and gives back the buffer that was there -----+
 //! ```
 //!
-//! All buffers are made at start, and as many as the queue is long: neither end ever allocates. The
-//! payload is copied once, by the thread that publishes; into the ring it goes by its pointer.
+//! All buffers are made at start, and as many as the queue is long: for a message that fits into one,
+//! neither end ever allocates. The payload is copied once, by the thread that publishes; into the ring it
+//! goes by its pointer. What of a long message does not fit travels beside, see [`long`].
+
+mod long;
 
 use std::io;
 use std::sync::Arc;
@@ -19,8 +22,9 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::Backoff;
 
 use crate::error::PublishError;
-use crate::publisher::Backlog;
+use crate::publisher::{Backlog, Sizes};
 use crate::ring::Slot;
+use long::Long;
 
 /// How long a blocked publisher sleeps between two looks at the queue.
 const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
@@ -29,11 +33,20 @@ const BLOCKED_SLEEP: Duration = Duration::from_micros(50);
 #[derive(Clone)]
 pub struct Handle(Arc<Queue>);
 
+/// A message that waits.
+pub(crate) struct Entry {
+    /// The message, or its beginning: as much as fits into a datagram.
+    pub(crate) slot: Slot,
+    /// What follows; empty for most.
+    pub(crate) rest: Box<[u8]>,
+}
+
 /// Shared by the handles and the data thread.
 pub(crate) struct Queue {
     free: ArrayQueue<Slot>,
-    full: ArrayQueue<Slot>,
-    payload_max: usize,
+    full: ArrayQueue<Entry>,
+    long: Long,
+    sizes: Sizes,
     backlog: Backlog,
     waker: mio::Waker,
     /// The data thread is about to wait, or waits.
@@ -46,13 +59,14 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(len: usize, payload_max: usize, backlog: Backlog, waker: mio::Waker) -> Arc<Self> {
+    pub(crate) fn new(len: usize, sizes: Sizes, backlog: Backlog, waker: mio::Waker) -> Arc<Self> {
         let free = ArrayQueue::new(len);
-        while free.push(Slot::new(payload_max)).is_ok() {}
+        while free.push(Slot::new(sizes.payload_max)).is_ok() {}
         Arc::new(Self {
             free,
             full: ArrayQueue::new(len),
-            payload_max,
+            long: Long::new(len),
+            sizes,
             backlog,
             waker,
             sleeping: AtomicBool::new(false),
@@ -65,7 +79,7 @@ impl Queue {
 
     /// The oldest message that waits.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<Slot> {
+    pub(crate) fn pop(&self) -> Option<Entry> {
         self.full.pop()
     }
 
@@ -75,6 +89,11 @@ impl Queue {
         // There are as many buffers as places, so it fits; a push that failed would free it here.
         let fits = self.free.push(slot);
         debug_assert!(fits.is_ok());
+    }
+
+    /// Gives back what followed a buffer, once it has been cut.
+    pub(crate) fn spend(&self, rest: Box<[u8]>) {
+        self.long.spend(rest);
     }
 
     /// Says that the data thread is about to wait; returns whether it may: nothing has come meanwhile.
@@ -123,14 +142,22 @@ impl Queue {
     }
 
     fn publish(&self, payload: &[u8]) -> Result<(), PublishError> {
-        if payload.len() > self.payload_max {
-            return Err(PublishError::TooLong { len: payload.len(), max: self.payload_max });
-        }
-        let mut slot = self.buffer()?;
-        slot.payload_mut(payload.len()).copy_from_slice(payload);
+        self.sizes.check(payload.len())?;
+        self.long.reclaim();
+        let (head, rest) = payload.split_at(payload.len().min(self.sizes.payload_max));
+        let rest = if rest.is_empty() { Box::default() } else { self.by_policy(|| self.long.take(rest))? };
+        let mut slot = match self.by_policy(|| self.free.pop()) {
+            Ok(slot) => slot,
+            Err(error) => {
+                self.long.free(rest);
+                return Err(error);
+            }
+        };
+        slot.payload_mut(head.len()).copy_from_slice(head);
+        let mut entry = Entry { slot, rest };
         // As many places as buffers: a push fails only while a pop beside it is under way.
-        while let Err(back) = self.full.push(slot) {
-            slot = back;
+        while let Err(back) = self.full.push(entry) {
+            entry = back;
             std::hint::spin_loop();
         }
         if self.sleeping.load(SeqCst) && self.sleeping.swap(false, SeqCst) {
@@ -139,15 +166,15 @@ impl Queue {
         Ok(())
     }
 
-    /// A buffer to fill, by the policy when none is free.
-    fn buffer(&self) -> Result<Slot, PublishError> {
+    /// What `take` has to give, by the policy when that is nothing.
+    fn by_policy<T>(&self, take: impl Fn() -> Option<T>) -> Result<T, PublishError> {
         let backoff = Backoff::new();
         loop {
             if self.is_closed() {
                 return Err(PublishError::Closed);
             }
-            if let Some(slot) = self.free.pop() {
-                return Ok(slot);
+            if let Some(taken) = take() {
+                return Ok(taken);
             }
             match self.backlog {
                 Backlog::Block => std::thread::sleep(BLOCKED_SLEEP),
@@ -155,15 +182,18 @@ impl Queue {
                     self.dropped_newest.fetch_add(1, Relaxed);
                     return Err(PublishError::Full);
                 }
-                Backlog::DropOldest => {
-                    if let Some(slot) = self.full.pop() {
+                Backlog::DropOldest => match self.full.pop() {
+                    Some(oldest) => {
                         self.dropped_oldest.fetch_add(1, Relaxed);
-                        return Ok(slot);
+                        self.long.free(oldest.rest);
+                        self.recycle(oldest.slot);
                     }
                     // All buffers are in the hands of other threads.
-                    backoff.snooze();
-                }
+                    None => backoff.snooze(),
+                },
             }
+            // What this waits for may be what nobody else has freed yet.
+            self.long.reclaim();
         }
     }
 }
@@ -176,9 +206,12 @@ impl Handle {
     /// Hands a message to the data thread. It has been accepted when this returns `Ok`: it goes out
     /// even if the publisher is closed right after, but not if it is dropped without being closed.
     ///
+    /// Messages of one thread go out in their order, long ones that take several datagrams among them.
+    ///
     /// # Errors
-    /// [`PublishError::TooLong`]; [`PublishError::Full`] when the queue is full and the policy is to
-    /// drop what comes last (to block, it waits here); [`PublishError::Closed`].
+    /// [`PublishError::TooLong`] and [`PublishError::RingTooShort`]; [`PublishError::Full`] when the queue
+    /// is full, or long messages in it take [`QUEUE_BYTES_MAX`](crate::limits::QUEUE_BYTES_MAX), and the
+    /// policy is to drop what comes last (to block, it waits here); [`PublishError::Closed`].
     pub fn publish(&self, payload: &[u8]) -> Result<(), PublishError> {
         self.0.publishing.fetch_add(1, SeqCst);
         let result = self.0.publish(payload);

@@ -2,7 +2,7 @@
 //!
 //! Slot = sequence mod length. A payload lies behind room for the header, so that sealing a datagram
 //! copies nothing. Slots are boxes of one size, so a payload that another thread wrote, or that the
-//! kernel received out of order, changes place by exchanging two pointers.
+//! kernel received before there was room for it, changes place by exchanging two pointers.
 
 use headcast_proto::HEADER_LEN;
 
@@ -42,6 +42,11 @@ impl Slot {
         &mut self.bytes[..self.len]
     }
 
+    /// Says that what lies here is no datagram any more: its payload was written to, its header not.
+    pub(crate) fn forget(&mut self) {
+        self.len = 0;
+    }
+
     /// Bytes of the payload.
     #[inline]
     pub(crate) fn payload_len(&self) -> usize {
@@ -65,6 +70,12 @@ impl Ring {
     /// `slots` (a power of two) for payloads of up to `payload_max` bytes each.
     pub(crate) fn new(slots: usize, payload_max: usize) -> Self {
         Self { slots: (0..slots).map(|_| Slot::new(payload_max)).collect() }
+    }
+
+    /// How many datagrams it holds.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     #[inline]
@@ -103,13 +114,6 @@ impl Ring {
     #[inline]
     pub(crate) fn exchange(&mut self, seq: u64, slot: &mut Slot) {
         std::mem::swap(self.slot_mut(seq), slot);
-    }
-
-    /// Exchanges the slots of two sequences.
-    #[inline]
-    pub(crate) fn exchange_both(&mut self, a: u64, b: u64) {
-        let (a, b) = (self.index(a), self.index(b));
-        self.slots.swap(a, b);
     }
 
     /// The slots from `seq` on, at most `most`, as far as they lie side by side.

@@ -2,12 +2,16 @@
 //!
 //! The counts are those of the thread that measures; the control thread beside it may do as it likes.
 
+mod support;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::time::Duration;
 
-use headcast::{Publisher, PublisherBuilder, Subscriber};
+use headcast::{Mode, Publisher, PublisherBuilder, Subscriber};
+
+use support::{PUBLISHER, Peer};
 
 const SOON: Duration = Duration::from_secs(10);
 const MESSAGES: u64 = 5_000;
@@ -142,6 +146,86 @@ fn messages_of_the_local_socket_cost_no_allocation() {
     pass_on(10);
     assert_eq!(heap_calls(|| pass_on(1_000)), (0, 0));
     assert_eq!(publisher.counters().messages.get(), 1_010);
+}
+
+#[test]
+fn long_messages_cost_the_data_thread_no_allocation() {
+    const LONG: usize = 40_000;
+    let (_subscriber, address) = subscriber();
+    let listen = "udp://127.0.0.1:0".parse().expect("a place to listen");
+    let mut publisher = ready(Publisher::builder().peers([address]).listen(listen));
+    let local = publisher.ingress_address().expect("a UDP address");
+    let application = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    application.connect(local).expect("connected");
+    let (handle, start) = (publisher.handle(), Barrier::new(2));
+    let long = vec![7; LONG];
+    let turn_until = |publisher: &mut Publisher, messages: u64| {
+        for _ in 0..TURNS_MAX {
+            if publisher.counters().messages.get() >= messages {
+                break;
+            }
+            publisher.turn(TURN).expect("a turn");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            start.wait();
+            for _ in 0..100 {
+                handle.publish(&long).expect("accepted");
+                handle.publish(b"short").expect("accepted");
+            }
+        });
+        start.wait();
+        let calls = heap_calls(|| {
+            for _ in 0..100 {
+                publisher.publish(&long).expect("published");
+                publisher.turn(TURN).expect("a turn");
+            }
+            turn_until(&mut publisher, 300);
+            for n in 1..=100 {
+                application.send(&long).expect("sent");
+                application.send(b"short").expect("sent");
+                turn_until(&mut publisher, 300 + 2 * n);
+            }
+            settle(&mut publisher);
+        });
+        assert_eq!(calls, (0, 0));
+    });
+    let counters = publisher.counters();
+    assert_eq!(counters.messages.get(), 500);
+    assert_eq!(counters.fragments.get(), 300 * (LONG as u64 / 1352));
+}
+
+#[test]
+fn repairs_and_heartbeats_cost_no_allocation() {
+    let mut peer = Peer::new();
+    let builder = Publisher::builder().peers([peer.address()]).mode(Mode::DupNak);
+    let mut publisher = builder.publisher_id(PUBLISHER).ring(256).build().expect("a publisher");
+    publisher.wait_for_peers(SOON).expect("peers");
+    publisher.publish(b"x").expect("published");
+    settle(&mut publisher);
+    let (from, session) = (peer.data()[0].from, publisher.session());
+    let mut calls = (0, 0);
+    for round in 1..=200u64 {
+        publisher.publish(&round.to_le_bytes()).expect("published");
+        // Some are there, some are not any more, some are not yet, and the last is nobody's.
+        peer.ask(from, session, &[round, round / 4, round + 9]);
+        peer.ask(from, headcast::Session::from_bits(1), &[1]);
+        let (allocated, freed) = heap_calls(|| {
+            for _ in 0..4 {
+                publisher.turn(TURN).expect("a turn");
+            }
+        });
+        calls = (calls.0 + allocated, calls.1 + freed);
+        peer.drain();
+    }
+    assert_eq!(calls, (0, 0));
+    assert_eq!(heap_calls(|| settle(&mut publisher)), (0, 0));
+    let counters = publisher.counters();
+    assert!(counters.repairs_sent.get() > 100 && counters.heartbeats.get() > 100, "{counters:?}");
+    assert!(counters.repairs_gone.get() > 0 && counters.naks_foreign.get() > 0, "{counters:?}");
+    let farewell = heap_calls(|| assert_eq!(publisher.close(SOON).expect("closed"), 0));
+    assert_eq!(farewell, (0, 0));
 }
 
 #[test]

@@ -153,3 +153,6 @@ impl<'a> Iterator for Coalesced<'a> {
         Some(message)
     }
 }
+
+#[cfg(test)]
+mod tests;

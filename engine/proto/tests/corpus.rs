@@ -4,6 +4,10 @@
 mod corpus;
 #[path = "../../../fuzz/invariants/decode.rs"]
 mod decode;
+#[path = "../../../fuzz/invariants/encode.rs"]
+mod encode;
+#[path = "../../../fuzz/invariants/ledger.rs"]
+mod ledger;
 #[path = "../../../fuzz/invariants/receiver.rs"]
 mod receiver;
 #[path = "../../../fuzz/invariants/script.rs"]

@@ -96,10 +96,13 @@ pub(crate) struct Target {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct Sending {
-    /// How messages are made to arrive
+    /// How messages are made to arrive [default: dup; with --raw or --copies 1, once]
+    ///
+    /// A lost datagram takes its copies with it if they leave in one burst of loss, so copies are spaced; what is
+    /// lost all the same only asking brings back. Asking alone costs the least, and a round trip when it happens.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<Mode>,
-    /// How often each message is sent, 1 to 7 [default: 2, with --raw 1]
+    /// How often each message is sent: 2 to 7 in the modes dup and dup+nak, else 1 [default: 2, or 1]
     #[arg(long, value_name = "K")]
     pub(crate) copies: Option<usize>,
     /// How long after the first copy the second goes out
@@ -114,12 +117,26 @@ pub(crate) struct Sending {
     /// The number that subscribers know this publisher by [default: from the host's name]
     #[arg(long, value_name = "N")]
     pub(crate) publisher_id: Option<u32>,
-    /// The largest datagram in bytes, header included
+    /// The largest datagram in bytes, header included; a longer message is cut into up to 1024 of them
     #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::DATAGRAM_DEFAULT)]
     pub(crate) datagram_max: usize,
-    /// How many datagrams the ring holds: a power of two
+    /// The longest message in bytes; with --raw it is a datagram
+    #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::MESSAGE_MAX)]
+    pub(crate) message_max: usize,
+    /// How many datagrams the ring holds, to be sent and to be sent again: a power of two
     #[arg(long, value_name = "N", default_value_t = headcast::limits::RING_DEFAULT)]
     pub(crate) ring: usize,
+    /// The most that one subscriber is sent again in the modes with nak, in percent of the stream's bytes
+    ///
+    /// It bounds what a subscriber that loses everything costs the others. 64 datagrams at once are always possible.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "10")]
+    pub(crate) repair_share: f64,
+    /// The shortest time between two repairs of a datagram to a subscriber: about the round trip to it
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "500us")]
+    pub(crate) repair_interval: Duration,
+    /// How many datagrams of the past a subscriber that has just started may ask for [default: what the ring holds]
+    #[arg(long, value_name = "N")]
+    pub(crate) history_max: Option<usize>,
     /// What to do with messages that come faster than they go
     #[arg(long, value_enum, default_value_t)]
     pub(crate) backlog: BacklogArg,
@@ -142,10 +159,26 @@ pub(crate) struct Sending {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Every message is sent once
+    /// Every message is sent once, and what is lost is lost
     Once,
     /// Every message is sent several times, spaced; subscribers drop the duplicates
     Dup,
+    /// As dup, and who has lost all copies asks and is sent the message again
+    #[value(name = "dup+nak")]
+    DupNak,
+    /// Every message is sent once; who has lost it asks and is sent it again
+    Nak,
+}
+
+impl From<Mode> for headcast::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Once => Self::Once,
+            Mode::Dup => Self::Dup,
+            Mode::DupNak => Self::DupNak,
+            Mode::Nak => Self::Nak,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -75,6 +75,8 @@ fn wrong_values_are_told_what_would_be_right() {
         ("headcast publish --peers 1.2.3.4:99999 --message x", "65535"),
         ("headcast publish --to a:1 --message x --spacing 5", "2ms"),
         ("headcast publish --to a:1 --message x --rate 0", "0.001"),
+        ("headcast publish --to a:1 --message x --mode fec", "dup+nak"),
+        ("headcast publish --to a:1 --message x --repair-share 101", "0 to 100"),
         ("headcast publish --to a:1 --repeat 3", "--message"),
         ("headcast relay --to a:1 --listen /run/x.sock", "unix:///"),
         ("headcast relay --to a:1 --listen udp://127.0.0.1", "udp://127.0.0.1:9000"),
@@ -87,6 +89,43 @@ fn wrong_values_are_told_what_would_be_right() {
         assert_eq!(error.exit_code(), 2, "{line}");
         assert!(error.to_string().contains(hint), "{line}: {error}");
     }
+}
+
+#[test]
+fn every_mode_has_its_name() {
+    for (name, mode) in [
+        ("once", headcast::Mode::Once),
+        ("dup", headcast::Mode::Dup),
+        ("dup+nak", headcast::Mode::DupNak),
+        ("nak", headcast::Mode::Nak),
+    ] {
+        for line in [
+            format!("headcast publish --to a:1 --message x --mode {name}"),
+            format!("headcast relay --to a:1 --listen udp://127.0.0.1:1 --mode {name}"),
+        ] {
+            let sending = match parse_from(&line).expect("valid").command {
+                Command2::Publish(publish) => publish.sending,
+                Command2::Relay(relay) => relay.sending,
+                other => panic!("{other:?} was not asked for"),
+            };
+            assert_eq!(sending.mode.map(headcast::Mode::from), Some(mode));
+            assert_eq!(mode.to_string(), name);
+        }
+    }
+}
+
+#[test]
+fn what_bounds_repairs_is_read() {
+    let line = "headcast publish --to a:1 --message x --mode nak --repair-share 2.5% --repair-interval 3ms --history-max 100 --message-max 5000";
+    let Command2::Publish(publish) = parse_from(line).expect("valid").command else {
+        panic!("publish was asked for")
+    };
+    let sending = publish.sending;
+    assert!((sending.repair_share - 2.5).abs() < 1e-9);
+    assert_eq!(
+        (sending.repair_interval, sending.history_max, sending.message_max),
+        (Duration::from_millis(3), Some(100), 5_000)
+    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A network lab for a test: namespaces, a DNS server, and what breaks them.
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::Arc;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,38 @@ const DNS: &str = "10.78.0.53:53";
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/lab");
 pub(crate) const HEADCAST: &str = env!("CARGO_BIN_EXE_headcast");
 
+/// Labs are up side by side, or one alone that needs the whole machine.
+static MACHINE: RwLock<()> = RwLock::new(());
+
 /// Namespaces that are gone when it is dropped.
 pub(crate) struct Lab {
     id: String,
+    _machine: Machine,
+}
+
+/// Which part of the machine a lab takes; only held.
+#[expect(dead_code, reason = "a guard does its work by being there")]
+enum Machine {
+    Shared(RwLockReadGuard<'static, ()>),
+    Whole(RwLockWriteGuard<'static, ()>),
 }
 
 impl Lab {
     /// Builds one; `options` as `scripts/lab up` takes them.
     pub(crate) fn up(options: &str) -> Self {
+        Self::build(options, Machine::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Builds one that no other test's lab is beside.
+    pub(crate) fn up_alone(options: &str) -> Self {
+        Self::build(options, Machine::Whole(MACHINE.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn build(options: &str, machine: Machine) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "the lab makes network namespaces, which needs root");
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let lab = Self { id: format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed)) };
+        let id = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let lab = Self { id, _machine: machine };
         lab.run(&format!("up {options}"));
         lab
     }
@@ -67,6 +89,15 @@ impl Lab {
     /// Runs a command in a namespace to its end.
     pub(crate) fn output(&self, place: &str, program: &str, args: &str) -> Output {
         self.exec(place, program).args(args.split_whitespace()).output().expect("it runs")
+    }
+
+    /// Hands rules to `nft` in a namespace.
+    pub(crate) fn nft(&self, place: &str, rules: &str) {
+        let mut command = self.exec(place, "nft");
+        command.args(["-f", "-"]).stdin(Stdio::piped());
+        let mut child = command.spawn().expect("nft runs");
+        child.stdin.take().expect("a pipe").write_all(rules.as_bytes()).expect("nft reads");
+        assert!(child.wait().expect("it ends").success(), "nft takes these rules: {rules}");
     }
 
     /// Starts the program in a namespace; its standard output can be read.
@@ -130,12 +161,13 @@ pub(crate) fn publish_paced(publisher: &mut Publisher, numbers: std::ops::Range<
     let first = numbers.start;
     for number in numbers {
         let due = started + every * u32::try_from(number - first).expect("a short test");
+        // Once at least: also a publisher that is late reads requests for repairs.
         loop {
             let wait = due.saturating_duration_since(now());
-            if wait.is_zero() {
+            publisher.turn(Some(wait)).expect("a turn");
+            if due <= now() {
                 break;
             }
-            publisher.turn(Some(wait)).expect("a turn");
         }
         publisher.publish(&number.to_le_bytes()).expect("published");
     }
@@ -217,10 +249,15 @@ impl Pod {
 }
 
 /// Waits until something holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = now() + SOON;
+pub(crate) fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(what, SOON, holds);
+}
+
+/// Waits until something holds that takes its time.
+pub(crate) fn until_within(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let deadline = now() + time;
     while !holds() {
-        assert!(now() < deadline, "{what} within {SOON:?}");
+        assert!(now() < deadline, "{what} within {time:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

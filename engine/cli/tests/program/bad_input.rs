@@ -29,7 +29,9 @@ fn a_wrong_command_line_is_exit_code_2() {
     fails("publish --peers 127.0.0.1 --message x --copies 9", 2, "1 to 7");
     fails("publish --peers 127.0.0.1 --message x --ring 1000", 2, "power of two");
     fails("publish --peers 127.0.0.1 --message x --datagram-max 70000", 2, "65507");
-    fails("publish --peers 127.0.0.1 --message x --mode once --copies 2", 2, "--mode dup");
+    fails("publish --peers 127.0.0.1 --message x --mode once --copies 2", 2, "the mode dup");
+    fails("publish --peers 127.0.0.1 --message x --mode nak --raw", 2, "nothing can be asked for");
+    fails("publish --peers 127.0.0.1 --message x --message-max 2000000", 2, "1048576");
     fails("publish --peers 224.0.0.1 --message x", 2, "224.0.0.1");
     fails("subscribe --window 1000", 2, "power of two");
     fails("subscribe --publishers 0", 2, "1 to");
@@ -58,9 +60,11 @@ fn a_peers_file_that_is_empty_missing_or_wrong_is_named_with_its_line() {
 fn a_message_over_the_limit_names_the_limit() {
     let scratch = Scratch::new();
     let file = scratch.path("message");
-    std::fs::write(&file, vec![b'x'; 1353]).expect("written");
+    std::fs::write(&file, vec![b'x'; (1 << 20) + 1]).expect("written");
     let args = format!("publish --peers 127.0.0.1 --file {}", file.display());
-    fails(&args, 1, "a message of 1353 bytes is too long: at most 1352");
+    fails(&args, 1, "a message of 1048577 bytes is too long: at most 1048576");
+    fails(&format!("{args} --message-max 2000"), 1, "at most 2000");
+    fails(&format!("{args} --raw"), 1, "at most 1392");
     fails(&format!("{args}.missing"), 1, "No such file");
 }
 

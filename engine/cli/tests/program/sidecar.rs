@@ -42,8 +42,9 @@ fn a_relay_takes_udp_as_well_and_refuses_what_is_too_long() {
     let (inlet, port) = (free_port(), free_port());
     let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 3 --timeout 20s"));
     until_bound(port);
-    let relay =
-        start_headcast(&format!("relay --json --listen udp://127.0.0.1:{inlet} --peers 127.0.0.1:{port}"));
+    let relay = start_headcast(&format!(
+        "relay --json --listen udp://127.0.0.1:{inlet} --peers 127.0.0.1:{port} --message-max 1352"
+    ));
     until_bound(inlet);
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
     for message in [&b"one"[..], &[0; 1353], b"two", &[0; 2000], b"three"] {
@@ -153,17 +154,40 @@ fn lines_of_standard_input_are_messages() {
 }
 
 #[test]
+fn a_message_of_many_datagrams_arrives_in_one_piece() {
+    let scratch = Scratch::new();
+    let (file, port) = (scratch.path("message"), free_port());
+    let message: String = (0..25_000).map(|n| format!("{n:07}.")).collect();
+    std::fs::write(&file, &message).expect("written");
+    for how in ["--mode dup+nak", "--mode nak --ring 1024"] {
+        let subscriber =
+            start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 1 --timeout 20s"));
+        until_bound(port);
+        let publisher = start_headcast(&format!(
+            "publish --peers 127.0.0.1:{port} {how} --file {} --json",
+            file.display()
+        ));
+        let output = publisher.wait();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let totals: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!((&totals["messages"], &totals["fragments"]), (&1.into(), &147.into()));
+        assert_eq!(stdout(&subscriber.wait()), format!("{message}\n"));
+    }
+}
+
+#[test]
 fn a_line_that_is_too_long_is_named_and_the_lines_before_it_are_sent() {
     let port = free_port();
     let subscriber = start_headcast(&format!("subscribe --listen 127.0.0.1:{port} --count 2 --timeout 20s"));
     until_bound(port);
-    let mut publisher = start_headcast(&format!("publish --peers 127.0.0.1:{port} --log-level error"));
-    let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(1353));
+    let mut publisher =
+        start_headcast(&format!("publish --peers 127.0.0.1:{port} --message-max 5000 --log-level error"));
+    let input = format!("one\ntwo\n{}\nfour\n", "x".repeat(5001));
     publisher.child().stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("written");
     let output = publisher.wait();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("standard input, line 3: longer than 1352 bytes"),
+        stderr(&output).contains("standard input, line 3: longer than 5000 bytes"),
         "{}",
         stderr(&output)
     );

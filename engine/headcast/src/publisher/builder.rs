@@ -6,23 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headcast_peers::{Limits, PeerSet, Source, Watcher};
+use headcast_proto::repair::{ANSWER_MAX, Policy, Repairs};
 use headcast_proto::schedule::{Lagging, Schedule};
-use headcast_proto::{HEADER_LEN, Sequencer, Session};
+use headcast_proto::{HEADER_LEN, Heartbeat, Sequencer, Session};
 use headcast_udp::Capabilities;
 use mio::{Events, Poll, Waker};
 
-use super::{Backlog, EGRESS, INGRESS, Publisher, TIMER, WAKER};
-use crate::affinity;
+use super::repairing::Repairing;
+use super::{ANSWERS, Backlog, EGRESS, INGRESS, Mode, Publisher, TIMER, WAKER};
 use crate::clock::{self, nanos};
 use crate::control::Control;
 use crate::counters::PublisherCounters;
-use crate::egress::{Egress, Fanout};
+use crate::egress::{Answers, Egress, Fanout, Plan};
 use crate::error::BuildError;
 use crate::identity::Identity;
 use crate::ingress::{Ingress, Listen};
 use crate::limits;
 use crate::queue::Queue;
-use crate::ring::{Ring, Slot, memory};
+use crate::ring::{Ring, Slot};
 use crate::timer::Timer;
 
 /// Builds a [`Publisher`].
@@ -30,22 +31,28 @@ use crate::timer::Timer;
 #[must_use]
 pub struct Builder {
     source: Option<Source>,
-    limits: Limits,
-    raw: bool,
-    copies: Option<usize>,
-    spacing: Duration,
+    pub(super) limits: Limits,
+    pub(super) raw: bool,
+    pub(super) mode: Option<Mode>,
+    pub(super) copies: Option<usize>,
+    pub(super) spacing: Duration,
     stream: u16,
     publisher_id: Option<u32>,
-    datagram_max: usize,
-    ring: usize,
-    queue: usize,
-    backlog: Backlog,
+    pub(super) datagram_max: usize,
+    pub(super) message_max: usize,
+    pub(super) ring: usize,
+    pub(super) queue: usize,
+    pub(super) backlog: Backlog,
+    /// In percent.
+    pub(super) repair_share: f64,
+    pub(super) repair_interval: Duration,
+    history: Option<usize>,
     listen: Option<Listen>,
     send_buffer: usize,
     receive_buffer: usize,
-    send_batch: usize,
+    pub(super) send_batch: usize,
     busy_poll: bool,
-    pin: Option<usize>,
+    pub(super) pin: Option<usize>,
 }
 
 impl Default for Builder {
@@ -54,14 +61,19 @@ impl Default for Builder {
             source: None,
             limits: Limits::default(),
             raw: false,
+            mode: None,
             copies: None,
             spacing: Duration::from_millis(2),
             stream: 0,
             publisher_id: None,
             datagram_max: limits::DATAGRAM_DEFAULT,
+            message_max: limits::MESSAGE_MAX,
             ring: limits::RING_DEFAULT,
             queue: 1024,
             backlog: Backlog::Block,
+            repair_share: 10.0,
+            repair_interval: Duration::from_micros(500),
+            history: None,
             listen: None,
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
@@ -112,13 +124,21 @@ impl Builder {
     }
 
     /// Leaves the header out, for plain UDP receivers. They cannot tell a copy from a new message, so
-    /// there is one copy unless [`copies`](Self::copies) says otherwise.
+    /// there is one copy unless [`copies`](Self::copies) or [`mode`](Self::mode) says otherwise; nor can
+    /// they ask for what they lost, or put together what was cut.
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
         self
     }
 
-    /// How often each message is sent, 1 to 7: 2 by default.
+    /// How messages are made to arrive: [`Mode::Dup`] by default, or [`Mode::Once`] with 1 copy.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// How often each message is sent: 2 to 7 in the modes that send several copies, 2 by default; 1 in the
+    /// others.
     pub fn copies(mut self, copies: usize) -> Self {
         self.copies = Some(copies);
         self
@@ -151,8 +171,15 @@ impl Builder {
         self
     }
 
+    /// The longest message in bytes: 1 MiB by default and at most, and never more than 1,024 datagrams. One
+    /// that fits into a datagram is always possible.
+    pub fn message_max(mut self, bytes: usize) -> Self {
+        self.message_max = bytes;
+        self
+    }
+
     /// How many sent datagrams are kept: a power of two from 16 to 1,048,576; 8,192 by default. It is
-    /// also how many may wait to be sent.
+    /// also how many may wait to be sent, and from how far back repairs are possible.
     pub fn ring(mut self, datagrams: usize) -> Self {
         self.ring = datagrams;
         self
@@ -161,6 +188,27 @@ impl Builder {
     /// How many messages of other threads may wait; 1,024 by default.
     pub fn queue(mut self, messages: usize) -> Self {
         self.queue = messages;
+        self
+    }
+
+    /// The most that a receiver is sent again, in percent of the stream's bytes; 10 by default. Beyond that it
+    /// may be sent 64 datagrams at once if it has not asked for a while.
+    pub fn repair_share(mut self, percent: f64) -> Self {
+        self.repair_share = percent;
+        self
+    }
+
+    /// The shortest time between two repairs of a datagram to a receiver: about a round trip, 500 us by
+    /// default, at most a second.
+    pub fn repair_interval(mut self, interval: Duration) -> Self {
+        self.repair_interval = interval;
+        self
+    }
+
+    /// How many datagrams of the past a receiver that has just started may be sent, if it asks for them; by
+    /// default as many as the ring keeps.
+    pub fn history(mut self, datagrams: usize) -> Self {
+        self.history = Some(datagrams);
         self
     }
 
@@ -206,82 +254,20 @@ impl Builder {
         self
     }
 
-    /// Bytes that the ring and the queue will take.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        let payload_max = self.payload_max();
-        memory(self.ring.saturating_add(self.queue), payload_max)
-    }
-
-    /// The longest message, once the settings are known to be in their ranges.
-    fn payload_max(&self) -> usize {
-        self.datagram_max.saturating_sub(if self.raw { 0 } else { HEADER_LEN })
-    }
-
-    /// Whether all settings are within their ranges, without taking anything yet; [`build`](Self::build) asks
-    /// as well.
-    ///
-    /// # Errors
-    /// [`BuildError::Setting`] for the first that is not.
-    pub fn check(&self) -> Result<(), BuildError> {
-        let wrong = |what: String| Err(BuildError::Setting(what));
-        let copies = self.copies.unwrap_or(1);
-        if !(1..=limits::COPIES_MAX).contains(&copies) {
-            return wrong(format!("{copies} copies are not possible: 1 to {} are", limits::COPIES_MAX));
-        }
-        if self.spacing > Duration::from_secs(60) {
-            return wrong(format!("a spacing of {:?} is too long: at most 60 s", self.spacing));
-        }
-        let datagram_min = if self.raw { 1 } else { HEADER_LEN + 1 };
-        if !(datagram_min..=limits::DATAGRAM_MAX).contains(&self.datagram_max) {
-            let (given, most) = (self.datagram_max, limits::DATAGRAM_MAX);
-            return wrong(format!(
-                "a datagram of {given} bytes is not possible: {datagram_min} to {most} are"
-            ));
-        }
-        if !self.ring.is_power_of_two() || !(16..=limits::RING_MAX).contains(&self.ring) {
-            let (given, most) = (self.ring, limits::RING_MAX);
-            return wrong(format!(
-                "a ring of {given} datagrams is not possible: a power of two from 16 to {most} is"
-            ));
-        }
-        if !(1..=limits::RING_MAX).contains(&self.queue) {
-            return wrong(format!(
-                "a queue of {} messages is not possible: 1 to {} are",
-                self.queue,
-                limits::RING_MAX
-            ));
-        }
-        if !(1..=limits::PEERS_MAX).contains(&self.limits.max_peers) {
-            let (given, most) = (self.limits.max_peers, limits::PEERS_MAX);
-            return wrong(format!("at most {given} peers are not possible: 1 to {most} are"));
-        }
-        if !(1..=headcast_udp::CALL_MAX).contains(&self.send_batch) {
-            let (given, most) = (self.send_batch, headcast_udp::CALL_MAX);
-            return wrong(format!("{given} datagrams a call are not possible: 1 to {most} are"));
-        }
-        if let Some(core) = self.pin
-            && !affinity::allowed(core)
-        {
-            return wrong(format!("core {core} is not one that this process may run on"));
-        }
-        Ok(())
-    }
-
     /// Opens the sockets, takes all memory and starts to look for the peers.
     ///
     /// # Errors
     /// A setting out of its range, a source that cannot have peers, a socket that cannot be had.
     pub fn build(self) -> Result<Publisher, BuildError> {
         self.check()?;
-        let payload_max = self.payload_max();
+        let (mode, copies) = self.resolve_mode()?;
+        let (sizes, repair_policy) = (self.sizes(), self.repair_policy());
         let os = |what| move |error| BuildError::Os(what, error);
         let source = self
             .source
             .ok_or_else(|| BuildError::Setting("no peers: name a service, addresses or a file".into()))?;
         let watcher = Watcher::new(source, self.limits).map_err(BuildError::Source)?;
 
-        let copies = self.copies.unwrap_or(if self.raw { 1 } else { 2 });
         let identity = match self.publisher_id {
             Some(id) => Identity::given(id),
             None => Identity::of_host().map_err(os("find a number for this publisher"))?,
@@ -299,7 +285,7 @@ impl Builder {
             .map_err(os("open a socket to send by"))?;
         let ingress = match &self.listen {
             Some(listen) => {
-                let (ingress, buffer) = Ingress::open(listen, self.receive_buffer, payload_max)?;
+                let (ingress, buffer) = Ingress::open(listen, self.receive_buffer, sizes)?;
                 ingress.register(poll.registry(), INGRESS).map_err(os("watch the local socket"))?;
                 capabilities.receive_buffer = Some(buffer);
                 Some(ingress)
@@ -307,19 +293,34 @@ impl Builder {
             None => None,
         };
 
-        let queue = Queue::new(self.queue, payload_max, self.backlog, waker);
+        let repairing = if mode.repairs() {
+            let answers = Answers::open(&egress, poll.registry(), ANSWERS)
+                .map_err(os("open a socket for repair requests"))?;
+            Some(Box::new(Repairing::new(answers, Repairs::new(repair_policy), self.stream)))
+        } else {
+            None
+        };
+        let sequencer = Sequencer::new(identity.id(), session, self.stream);
+
+        let queue = Queue::new(self.queue, sizes, self.backlog, waker);
+        let plan = Plan { call_max: send_batch, repairs: mode.repairs() };
         let (control, intake, shared) =
-            Control::start(watcher, send_batch, &queue).map_err(os("start a thread"))?;
+            Control::start(watcher, plan, &queue).map_err(os("start a thread"))?;
         let lagging = if self.backlog == Backlog::Block { Lagging::Send } else { Lagging::Shed };
         Ok(Publisher {
-            sequencer: Sequencer::new(identity.id(), session, self.stream),
+            sequencer: if mode.repairs() { sequencer } else { sequencer.without_repair() },
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
-            ring: Ring::new(self.ring, payload_max),
-            aside: Slot::new(payload_max),
-            aside_copy: None,
-            fanout: Box::new(Fanout::new(&PeerSet::default(), send_batch)),
+            ring: Ring::new(self.ring, sizes.payload_max),
+            aside: Slot::new(sizes.payload_max),
+            fanout: Box::new(Fanout::new(&PeerSet::default(), plan)),
             egress,
             pass: None,
+            beside: None,
+            heartbeat: Heartbeat::new(),
+            beat: [0; HEADER_LEN],
+            ended_ns: None,
+            repairing,
+            cut: None,
             peers_known: false,
             intake,
             ingress,
@@ -330,10 +331,11 @@ impl Builder {
             timer,
             strays_due_ns: 0,
             framed: !self.raw,
+            mode,
             // At most 7: `check` has seen to it.
             copies: u8::try_from(copies).unwrap_or(1),
             backlog: self.backlog,
-            payload_max,
+            sizes,
             pin: self.pin,
             busy_poll: self.busy_poll,
             capabilities,
@@ -342,5 +344,16 @@ impl Builder {
             _control: control,
             _identity: identity,
         })
+    }
+
+    fn repair_policy(&self) -> Policy {
+        let bytes =
+            |datagrams: usize| u32::try_from(datagrams.saturating_mul(self.datagram_max)).unwrap_or(u32::MAX);
+        Policy {
+            share_permille: self.share_permille(),
+            burst: bytes(ANSWER_MAX),
+            welcome: bytes(self.history.unwrap_or(self.ring)),
+            interval_ns: nanos(self.repair_interval),
+        }
     }
 }

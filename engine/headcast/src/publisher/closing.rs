@@ -3,15 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use headcast_proto::HEADER_LEN;
-use headcast_proto::header::PATH_OFFSET;
-
-use super::Publisher;
+use super::{Beside, Publisher};
 use crate::clock::{self, nanos};
-use crate::counters::PublisherCounters;
+
+/// How long nobody may have asked for a repair until all seem to have everything.
+const QUIET_NS: u64 = 100_000_000;
 
 impl Publisher {
-    /// Sends everything that was accepted, all copies of it, then says that the publisher stops.
+    /// Sends everything that was accepted, all copies of it, then says that the publisher stops. In the modes
+    /// with repairs it says so again and again, and answers requests, until there has been none for 100 ms.
     ///
     /// Handles and the local socket are refused from now on; what they had handed over is sent. After
     /// `timeout` it gives up what is left. Returns how many messages had not gone out by then in all their
@@ -31,7 +31,7 @@ impl Publisher {
         }
         self.turn(Some(Duration::ZERO))?;
         loop {
-            let drained = self.queue.is_drained() && !self.ingress_ready;
+            let drained = self.queue.is_drained() && !self.ingress_ready && self.cut.is_none();
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             if left_ns == 0 || drained && self.schedule.backlog() == 0 && !self.is_sending() {
                 break;
@@ -44,21 +44,34 @@ impl Publisher {
         self.ingress = None;
         // The batch is at the disposal of the pass that is going out, if there is one.
         if self.framed && self.sequencer.last_seq() > 0 && !self.is_sending() {
-            self.say_end()?;
+            self.say_end(deadline_ns)?;
         }
-        Ok(self.schedule.backlog() + usize::from(self.aside_copy.is_some()) + self.queue.len())
+        let unfinished = matches!(self.beside, Some(Beside::Copy(_))) || self.cut.is_some();
+        Ok(self.schedule.backlog() + usize::from(unfinished) + self.queue.len())
     }
 
-    /// The farewell, in as many copies as a message. It is not waited for: it only saves time.
-    fn say_end(&mut self) -> io::Result<()> {
-        let mut datagram = [0; HEADER_LEN];
-        self.sequencer.end(&mut datagram, clock::now());
-        let ends = PublisherCounters::default();
-        for copy in 0..self.copies {
-            datagram[PATH_OFFSET] = copy;
+    /// Says that the publisher stops: as often as a message goes out, but by the schedule of heartbeats; where
+    /// receivers may ask, until none of them has for a while.
+    fn say_end(&mut self, deadline_ns: u64) -> io::Result<()> {
+        let often_enough = self.counters.heartbeats.get() + u64::from(self.copies);
+        self.ended_ns = Some(clock::mono_ns());
+        self.say()?;
+        let (mut asked_ns, mut asked) = (clock::mono_ns(), self.counters.naks.get());
+        // When all peers are gone, nobody is told and nobody asks.
+        while self.fanout.len() > 0 {
             let now_ns = clock::mono_ns();
-            self.egress.begin(&mut self.fanout, true, now_ns, &ends);
-            self.egress.flush(self.poll.registry(), &mut self.fanout, &datagram, true, now_ns, &ends)?;
+            if self.counters.naks.get() != asked {
+                (asked_ns, asked) = (now_ns, self.counters.naks.get());
+            }
+            let quiet_ns = asked_ns.saturating_add(QUIET_NS);
+            let (done, wake_ns) = match &self.repairing {
+                Some(repairing) => (now_ns >= quiet_ns && repairing.is_idle(), quiet_ns.min(deadline_ns)),
+                None => (self.counters.heartbeats.get() >= often_enough, deadline_ns),
+            };
+            if done || now_ns >= deadline_ns {
+                break;
+            }
+            self.turn(Some(Duration::from_nanos(wake_ns.saturating_sub(now_ns))))?;
         }
         Ok(())
     }

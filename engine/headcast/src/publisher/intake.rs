@@ -1,15 +1,16 @@
 //! In: messages of this thread, of other threads and of local applications, into the ring.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use headcast_proto::{Now, Sequencer};
 
-use super::{Backlog, Publisher};
+use super::cutting::Origin;
+use super::{Backlog, Beside, Publisher};
 use crate::clock;
 use crate::error::PublishError;
-use crate::ring::{Ring, Slot};
+use crate::ingress::{Held, Ingress};
+use crate::ring::Ring;
 
 /// Messages that one turn takes from other threads.
 const QUEUE_MAX: usize = 256;
@@ -17,22 +18,31 @@ const QUEUE_MAX: usize = 256;
 const RECEIVES_MAX: usize = 4;
 
 impl Publisher {
+    /// Makes room for a message of so many datagrams, by the policy; to block, room for one is enough.
+    /// Afterwards no other message is being cut.
     #[cold]
-    pub(super) fn make_room(&mut self) -> Result<(), PublishError> {
+    pub(super) fn make_room(&mut self, datagrams: usize) -> Result<(), PublishError> {
         match self.backlog {
             Backlog::Block => {
-                while !self.schedule.has_room() {
+                while self.cut.is_some() || !self.schedule.has_room() {
                     self.turn(None)?;
                 }
             }
             Backlog::DropNewest => {
-                self.turn(Some(Duration::ZERO))?;
-                if !self.schedule.has_room() {
+                if self.cut.is_some() || self.schedule.room() < datagrams {
+                    self.turn(Some(Duration::ZERO))?;
+                }
+                if self.cut.is_some() || self.schedule.room() < datagrams {
                     self.counters.dropped_newest.add(1);
                     return Err(PublishError::Full);
                 }
             }
-            Backlog::DropOldest => self.drop_oldest(),
+            // What is being cut never waits for room.
+            Backlog::DropOldest => {
+                while self.schedule.room() < datagrams {
+                    self.drop_oldest();
+                }
+            }
         }
         Ok(())
     }
@@ -45,7 +55,7 @@ impl Publisher {
             // Some of the peers have it: it goes out to all of them, from the slot beside the ring.
             Some(pass) if pass.seq == dropped.seq => {
                 self.ring.exchange(dropped.seq, &mut self.aside);
-                self.aside_copy = Some(pass.copy);
+                self.beside = Some(Beside::Copy(pass.copy));
                 self.pass = None;
             }
             _ => self.counters.dropped_oldest.add(dropped.unsent.into()),
@@ -69,30 +79,35 @@ impl Publisher {
     pub(super) fn take_queue(&mut self) {
         let mut now = None;
         for _ in 0..QUEUE_MAX {
+            if self.cut.is_some() && !self.cut_on() {
+                return;
+            }
             if !self.schedule.has_room() && self.backlog != Backlog::DropOldest {
                 // It waits in the queue; when that is full as well, the handles apply the policy.
                 return;
             }
-            let Some(mut slot) = self.queue.pop() else { return };
-            let len = slot.payload_len();
-            self.take_slot(&mut slot, len, *now.get_or_insert_with(clock::now));
-            self.queue.recycle(slot);
+            let Some(mut entry) = self.queue.pop() else { return };
+            if !self.schedule.has_room() {
+                self.drop_oldest();
+            }
+            let now = *now.get_or_insert_with(clock::now);
+            let len = entry.slot.payload_len();
+            self.ring.exchange(self.sequencer.last_seq() + 1, &mut entry.slot);
+            self.queue.recycle(entry.slot);
+            if entry.rest.is_empty() {
+                self.take_in(len, now);
+            } else {
+                let len = entry.rest.len();
+                self.begin_cut(entry.rest, len, Origin::Queue, now);
+            }
         }
-    }
-
-    /// Takes in a message that lies in a slot of its own, by exchanging that for the ring's.
-    #[inline]
-    pub(super) fn take_slot(&mut self, slot: &mut Slot, len: usize, now: Now) {
-        if !self.schedule.has_room() {
-            self.drop_oldest();
-        }
-        self.ring.exchange(self.sequencer.last_seq() + 1, slot);
-        self.take_in(len, now);
     }
 
     #[inline]
     pub(super) fn ingress_can_go_on(&self) -> bool {
-        self.ingress_ready && (self.backlog != Backlog::Block || self.schedule.has_room())
+        self.ingress_ready
+            && self.cut.is_none()
+            && (self.backlog != Backlog::Block || self.schedule.has_room())
     }
 
     /// Takes in what local applications have sent.
@@ -102,11 +117,11 @@ impl Publisher {
             if !self.ingress_can_go_on() {
                 return Ok(());
             }
-            if !self.schedule.has_room() {
-                self.take_ingress_full()?;
+            let Some(ingress) = &mut self.ingress else { return Ok(()) };
+            if ingress.holds() || !self.schedule.has_room() {
+                self.take_ingress_aside()?;
                 continue;
             }
-            let Some(ingress) = &mut self.ingress else { return Ok(()) };
             let (schedule, sequencer, counters) = (&mut self.schedule, &mut self.sequencer, &self.counters);
             let (framed, now, room) = (self.framed, clock::now(), schedule.room());
             let first = sequencer.last_seq() + 1;
@@ -121,21 +136,48 @@ impl Publisher {
         Ok(())
     }
 
-    /// Applies the policy to what local applications have sent while the ring is full.
+    /// Takes in, one by one and by the policy, what local applications have sent and the ring had no room for,
+    /// or not in one piece.
     #[cold]
-    pub(super) fn take_ingress_full(&mut self) -> io::Result<()> {
-        let Some(mut ingress) = self.ingress.take() else { return Ok(()) };
-        let (counters, now) = (Arc::clone(&self.counters), clock::now());
-        let received = ingress.receive_aside(&counters, |slot, len| {
-            if self.backlog == Backlog::DropOldest {
-                self.take_slot(slot, len, now);
-            } else {
-                self.counters.dropped_newest.add(1);
-            }
-        });
-        self.ingress = Some(ingress);
-        self.ingress_ready = received?;
+    fn take_ingress_aside(&mut self) -> io::Result<()> {
+        let Some(ingress) = &mut self.ingress else { return Ok(()) };
+        if !ingress.holds() {
+            self.ingress_ready = ingress.receive_aside(&self.counters)?;
+        }
+        let now = clock::now();
+        while self.cut.is_none() && (self.backlog != Backlog::Block || self.schedule.has_room()) {
+            let Some(held) = self.ingress.as_mut().and_then(Ingress::next_held) else { break };
+            self.take_held(&held, now);
+        }
+        self.ingress_ready |= self.ingress.as_ref().is_some_and(Ingress::holds);
         Ok(())
+    }
+
+    /// Takes in what lies beside the ring, or applies the policy to it.
+    fn take_held(&mut self, held: &Held, now: Now) {
+        let Held { at, meta } = held;
+        if meta.truncated || self.sizes.check(meta.len).is_err() {
+            return self.counters.oversized.add(1);
+        }
+        match self.backlog {
+            Backlog::Block => {}
+            Backlog::DropNewest if self.schedule.room() < self.sizes.datagrams(meta.len) => {
+                return self.counters.dropped_newest.add(1);
+            }
+            Backlog::DropOldest if !self.schedule.has_room() => self.drop_oldest(),
+            Backlog::DropNewest | Backlog::DropOldest => {}
+        }
+        let Some(ingress) = &mut self.ingress else { return };
+        self.ring.exchange(self.sequencer.last_seq() + 1, ingress.slot_mut(*at));
+        match meta.len.checked_sub(self.sizes.payload_max) {
+            Some(len @ 1..) => {
+                let overflow = ingress.lend(*at);
+                self.begin_cut(overflow, len, Origin::Local(*at), now);
+            }
+            _ => {
+                self.take_in(meta.len, now);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use headcast_proto::header::PATH_OFFSET;
 use headcast_proto::{HEADER_LEN, Next};
 
-use super::{Pass, Publisher};
+use super::{Beside, Pass, Publisher};
 use crate::clock;
 use crate::egress::Fanout;
 
@@ -17,7 +17,7 @@ pub(super) struct Due {
     pub(super) sent: usize,
     /// It stopped because it had sent enough.
     pub(super) more: bool,
-    /// When the next copy is due; `u64::MAX` for none, or one that waits for a socket.
+    /// When something is due next; `u64::MAX` for nothing, or what waits for a socket.
     pub(super) next_ns: u64,
 }
 
@@ -35,17 +35,31 @@ impl Publisher {
         if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
             self.peers_known = true;
             self.counters.peer_sets.add(1);
+            self.forget_repairs();
         }
     }
 
-    /// Sends what is due, at most [`PASSES_MAX`] passes. `now_ns` is monotonic.
+    /// Sends what is due, then what only goes out when nothing else does. `now_ns` is monotonic.
+    pub(super) fn send(&mut self, now_ns: u64) -> io::Result<Due> {
+        let mut due = self.send_due(now_ns)?;
+        if self.is_sending() {
+            return Ok(due);
+        }
+        self.send_repairs(&mut due)?;
+        if !due.more {
+            self.beat(now_ns, &mut due)?;
+        }
+        Ok(due)
+    }
+
+    /// Sends the copies that are due, at most [`PASSES_MAX`] passes. `now_ns` is monotonic.
     #[inline]
     pub(super) fn send_due(&mut self, mut now_ns: u64) -> io::Result<Due> {
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
             return Ok(due);
         }
-        if self.aside_copy.is_some() && !self.finish_aside(now_ns)? {
+        if self.beside.is_some() && !self.finish_beside(now_ns)? {
             return Ok(due);
         }
         loop {
@@ -95,7 +109,8 @@ impl Publisher {
         let datagram = self.ring.slot(seq).datagram();
         let datagram = if self.framed { datagram } else { &datagram[HEADER_LEN..] };
         let registry = self.poll.registry();
-        if !self.egress.flush(registry, &mut self.fanout, datagram, copy == 0, now_ns, &self.counters)? {
+        let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
+        if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
             return Ok(false);
         }
         self.pass = None;
@@ -104,17 +119,28 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Goes on with the pass of the datagram beside the ring; returns whether it is done.
+    /// Goes on with the pass of what does not lie in the ring; returns whether it is done.
     #[cold]
-    fn finish_aside(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(copy) = self.aside_copy else { return Ok(true) };
-        let datagram = &self.aside.datagram()[if self.framed { 0 } else { HEADER_LEN }..];
+    pub(super) fn finish_beside(&mut self, now_ns: u64) -> io::Result<bool> {
+        let Some(beside) = self.beside else { return Ok(true) };
+        let datagram = match beside {
+            Beside::Copy(_) => &self.aside.datagram()[if self.framed { 0 } else { HEADER_LEN }..],
+            Beside::Heartbeat => &self.beat,
+        };
+        let sent = match beside {
+            Beside::Copy(0) => &self.counters.sent_first,
+            Beside::Copy(_) => &self.counters.sent_later,
+            Beside::Heartbeat => &self.counters.sent_heartbeats,
+        };
         let registry = self.poll.registry();
-        if !self.egress.flush(registry, &mut self.fanout, datagram, copy == 0, now_ns, &self.counters)? {
+        if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
             return Ok(false);
         }
-        self.aside_copy = None;
-        self.book_pass(copy);
+        self.beside = None;
+        match beside {
+            Beside::Copy(copy) => self.book_pass(copy),
+            Beside::Heartbeat => self.counters.heartbeats.add(1),
+        }
         Ok(true)
     }
 
@@ -135,6 +161,6 @@ impl Publisher {
     /// Whether a pass has begun and is not done.
     #[inline]
     pub(super) fn is_sending(&self) -> bool {
-        self.pass.is_some() || self.aside_copy.is_some()
+        self.pass.is_some() || self.beside.is_some()
     }
 }

@@ -6,6 +6,8 @@ use crate::body::{Ack, NakEntry, NakHead, ResponseHead};
 use crate::header::HEADER_LEN;
 use crate::{Now, Sequencer};
 
+mod exhaustive;
+
 /// A valid DATA datagram that carries `payload`.
 fn data(payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN];

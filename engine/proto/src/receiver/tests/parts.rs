@@ -154,27 +154,6 @@ fn a_part_that_finds_no_room_is_missing() {
 }
 
 #[test]
-fn half_messages_that_fill_the_memory_are_given_up_though_nobody_pauses() {
-    let limits = Limits { publishers: 4, window: 256, memory: 10 * 1_408, ..Limits::default() };
-    let (mut to, sources) = (Receiver::new(&limits, &[]), [Source::new(1, 0), Source::new(2, 0)]);
-    // Each message has 8 parts: there is room for one.
-    for index in 0..6 {
-        for source in &sources {
-            source.part(&mut to, 1, (index, 8), b"x", at(1));
-        }
-    }
-    let mut complete = 0;
-    for message in 1..100 {
-        for index in 0..8 {
-            sources[0].part(&mut to, 1 + message * 8, (index, 8), b"x", at(message));
-            complete += messages(&mut to).len();
-        }
-        println!("{message} {:?} {:?} {} {}", pass(&mut to, at(message)), to.memory(), to.missing(), complete); // DBG
-    }
-    assert!(complete > 40, "{complete}");
-}
-
-#[test]
 fn a_leap_takes_half_messages_with_it() {
     let (mut to, source) = (receiver(), Source::new(1, 0));
     source.part(&mut to, 1, (0, 3), b"x", at(1));

@@ -58,11 +58,6 @@ impl Source {
         accept(to, &self.bytes(seq, path, now), now)
     }
 
-    /// Sends a message of one datagram.
-    pub(super) fn send_payload(&self, to: &mut Receiver, seq: u64, payload: &[u8], now: Now) -> Verdict {
-        accept(to, &self.bytes_of(seq, 0, payload, now), now)
-    }
-
     /// Sends what was asked for.
     pub(super) fn repair(&self, to: &mut Receiver, seq: u64, now: Now) -> Verdict {
         self.send(to, seq, path::RETRANSMISSION, now)

@@ -1,0 +1,296 @@
+//! What one run of a subscriber should know of each stream, and whether it does.
+
+use std::collections::HashMap;
+
+use headcast_proto::{Datagram, Kind, Now, Order, Receiver, Refusal, Session, StreamId, Verdict, body};
+
+use super::events::Heard;
+use crate::checks::ledger::{Ledger, Patience};
+use crate::checks::receiver::missing_agrees_with_what_is_awaited;
+use crate::checks::{Checked, ensure};
+use crate::plan::SubscriberPlan;
+use crate::records::Records;
+
+/// A session that began while the subscriber was there is awaited from its first sequence, if what is heard
+/// first is not further on than this.
+const FRESH_MAX: u64 = 64;
+
+/// The session that a publisher's stream is in.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    id: StreamId,
+    /// The one before, of which it is known how far it came.
+    retired: Option<StreamId>,
+    /// It has come back with nothing new yet.
+    quiet: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledgers {
+    all: Vec<Ledger>,
+    /// Which session each publisher and stream is in, as the receiver has told.
+    current: HashMap<(u32, u16), Current>,
+    window: u64,
+    /// Sequences that the window holds for certain.
+    pub(crate) span: u64,
+    since_ms: u64,
+    history: u64,
+    hold_max_ns: Option<u64>,
+    /// This step may give up before its time.
+    pub(super) excused: bool,
+    /// A session that nobody had was accepted.
+    forged: bool,
+    /// A leap ahead that the receiver may have believed in this step.
+    leap: Option<(StreamId, u64)>,
+    /// Sessions that said that they stop, or fell silent.
+    pub(crate) ended: Vec<StreamId>,
+    pub(crate) silent: Vec<StreamId>,
+    scratch: Vec<u8>,
+}
+
+impl Ledgers {
+    pub(super) fn new(plan: &SubscriberPlan, now: Now) -> Self {
+        let window = plan.limits.window as u64;
+        Self {
+            all: Vec::new(),
+            current: HashMap::new(),
+            window,
+            span: window - 64,
+            since_ms: if plan.since { now.unix_ns / 1_000_000 } else { u64::MAX },
+            history: if plan.asks { plan.history } else { 0 },
+            hold_max_ns: match plan.order {
+                Order::AtOnce => None,
+                Order::Ordered { max_hold_ns } => Some(max_hold_ns),
+            },
+            excused: false,
+            forged: false,
+            leap: None,
+            ended: Vec::new(),
+            silent: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(&self, id: StreamId) -> Option<&Ledger> {
+        self.all.iter().find(|ledger| ledger.id == id)
+    }
+
+    pub(crate) fn all(&self) -> &[Ledger] {
+        &self.all
+    }
+
+    /// Whether that session is the current one.
+    pub(crate) fn is_current(&self, id: StreamId) -> bool {
+        self.current.get(&(id.publisher, id.stream)).is_some_and(|current| current.id == id)
+    }
+
+    fn of_mut(&mut self, id: StreamId, records: &Records) -> Option<&mut Ledger> {
+        let at = self.all.iter().position(|ledger| ledger.id == id);
+        if let Some(at) = at {
+            return Some(&mut self.all[at]);
+        }
+        self.all.push(Ledger::new(id, records.find(id)?));
+        self.all.last_mut()
+    }
+
+    /// The receiver says how many are missing. Whether it has believed a leap ahead shows only in that.
+    pub(super) fn missing_agrees(&mut self, now: Now, receiver: &Receiver, records: &Records) -> Checked {
+        let leap = self.leap.take();
+        let checked = missing_agrees_with_what_is_awaited(receiver, self.awaited(), self.unknown());
+        let (Some((id, seq)), Err(_)) = (leap, &checked) else { return checked };
+        if let Some(ledger) = self.of_mut(id, records) {
+            ledger.reveal(seq, now.mono_ns);
+        }
+        missing_agrees_with_what_is_awaited(receiver, self.awaited(), self.unknown())
+    }
+
+    /// Whether what is missing is to be counted in this step, however long that takes.
+    pub(super) fn has_leap(&self) -> bool {
+        self.leap.is_some()
+    }
+
+    fn awaited(&self) -> u64 {
+        self.all.iter().map(|ledger| ledger.missing).sum()
+    }
+
+    /// What may be missing as well: of the past, or forged so that nobody knows how many.
+    fn unknown(&self) -> u64 {
+        if self.forged { u64::MAX } else { self.all.iter().map(|ledger| ledger.past).sum() }
+    }
+
+    /// A datagram was judged: what does that mean for its stream?
+    pub(super) fn judged(
+        &mut self,
+        now: Now,
+        datagram: &Datagram<'_>,
+        verdict: Verdict,
+        heard: &[Heard],
+        records: &Records,
+    ) -> Checked {
+        let id = StreamId {
+            publisher: datagram.publisher(),
+            session: datagram.session(),
+            stream: datagram.stream(),
+        };
+        let opened = heard.iter().any(|heard| matches!(heard, Heard::Opened { id: opened, .. } if *opened == id));
+        let accepted = matches!(verdict, Verdict::Deliver { .. } | Verdict::Kept);
+        if records.find(id).is_none() {
+            self.forged |= accepted || opened;
+            if opened {
+                self.enter(id, false);
+            }
+            return Ok(());
+        }
+        if let Verdict::Deliver { opened: says, .. } = verdict {
+            ensure(!opened || says, "opening_is_told", || format!("{id:?} opens, its verdict is {verdict:?}"))?;
+        }
+        if opened {
+            self.open(now, datagram, id, records);
+        } else if accepted && !self.is_noisy(id) {
+            self.enter(id, false);
+            if let Some(ledger) = self.of_mut(id, records) {
+                ledger.open(datagram.seq(), datagram.seq(), datagram.seq() - 1, now.mono_ns);
+            }
+        } else if verdict == Verdict::Refused(Refusal::Behind) && !self.is_current(id) {
+            self.enter(id, true);
+        }
+        let now_ns = now.mono_ns;
+        let seq = datagram.seq();
+        let is_current = self.is_noisy(id);
+        let span = self.span;
+        let Some(ledger) = self.of_mut(id, records) else { return Ok(()) };
+        match verdict {
+            Verdict::Deliver { .. } => {
+                ledger.arrived(seq, now_ns)?;
+                self.delivered(id, seq, datagram.payload(), datagram.timestamp(), records)
+            }
+            Verdict::Kept => ledger.arrived(seq, now_ns),
+            // Of what there is no room for it is known that it exists, as of what a heartbeat names.
+            Verdict::Noted
+            | Verdict::Ended
+            | Verdict::Refused(Refusal::Memory | Refusal::MessageTooLong)
+                if is_current =>
+            {
+                let leaps = |gap: &Heard| matches!(gap, Heard::Gap { id: of, to, .. } if *of == id && *to > ledger.known);
+                if seq <= ledger.known + span || heard.iter().any(leaps) {
+                    ledger.reveal(seq, now_ns);
+                } else {
+                    self.leap = Some((id, seq));
+                }
+                Ok(())
+            }
+            Verdict::Duplicate => {
+                ensure(ledger.is_over(seq), "only_what_came_before_is_a_duplicate", || {
+                    format!("sequence {seq} of {} has not come before", id.session)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether that session is the current one, and has brought something new.
+    fn is_noisy(&self, id: StreamId) -> bool {
+        self.current.get(&(id.publisher, id.stream)).is_some_and(|current| current.id == id && !current.quiet)
+    }
+
+    /// A session is the current one now. Returns the ones before, if there were any.
+    fn enter(&mut self, id: StreamId, quiet: bool) -> Option<Current> {
+        let before = self.current.get(&(id.publisher, id.stream)).copied();
+        let retired = match before {
+            Some(before) if before.id == id => before.retired,
+            before => before.map(|before| before.id),
+        };
+        self.current.insert((id.publisher, id.stream), Current { id, retired, quiet });
+        before
+    }
+
+    /// A session is told to be opened.
+    fn open(&mut self, now: Now, datagram: &Datagram<'_>, id: StreamId, records: &Records) {
+        let before = self.enter(id, false);
+        // Silence lets an earlier session in, but what it sent in the past may have been heard in the past.
+        let returns = before.is_some_and(|before| before.retired == Some(id));
+        let comes_back = before.is_some_and(|before| before.id.session > id.session) && !returns;
+        let seq = datagram.seq();
+        let is_data = datagram.kind() == Kind::Data;
+        let fresh =
+            datagram.session().start_ms() >= self.since_ms && seq <= FRESH_MAX && !comes_back;
+        let start = if fresh { 1 } else { seq - u64::from(datagram.fragment().0) };
+        let history = if datagram.may_be_repaired() && !comes_back { self.history } else { 0 };
+        // What the window has no room for is not asked for.
+        let low = (seq / 64 * 64).saturating_sub(self.window - 64);
+        let past = start.saturating_sub(history).max(low).max(1);
+        if let Some(ledger) = self.of_mut(id, records) {
+            ledger.open(past, start, if is_data { seq - 1 } else { seq }, now.mono_ns);
+        }
+    }
+
+    /// Something was told.
+    pub(super) fn told(&mut self, now: Now, heard: &Heard, bytes: &[u8], records: &Records) -> Checked {
+        match *heard {
+            Heard::Message { id, seq, timestamp, bytes: ref range } => {
+                self.delivered(id, seq, &bytes[range.clone()], timestamp, records)
+            }
+            Heard::Gap { id, from, to } => {
+                let replaced = !self.is_current(id);
+                let patience = Patience {
+                    now_ns: now.mono_ns,
+                    hold_max_ns: self.hold_max_ns.unwrap_or(u64::MAX),
+                    span: self.span,
+                    excused: self.excused || replaced,
+                };
+                match self.of_mut(id, records) {
+                    Some(ledger) => ledger.gap(from, to, patience),
+                    None => Ok(()),
+                }
+            }
+            Heard::Opened { id, seq, before } => self.opening_follows(id, seq, before),
+            Heard::Ended { id } => {
+                let again = self.ended.contains(&id);
+                self.ended.push(id);
+                ensure(!again || self.forged, "the_end_is_told_once", || format!("{id:?} has ended before"))
+            }
+            Heard::Silent { id } => {
+                self.silent.push(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn opening_follows(&self, id: StreamId, seq: u64, before: Option<Session>) -> Checked {
+        ensure(before != Some(id.session), "a_session_does_not_replace_itself", || {
+            format!("{id:?} opens at {seq}, after {before:?}")
+        })
+    }
+
+    fn delivered(&mut self, id: StreamId, seq: u64, bytes: &[u8], timestamp: u64, records: &Records) -> Checked {
+        let in_order = self.hold_max_ns.is_some();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let checked = match self.of_mut(id, records) {
+            Some(ledger) => {
+                let record = &records.all[ledger.record];
+                ledger.delivered(record, seq, bytes, timestamp, in_order, &mut scratch)
+            }
+            None => Ok(()),
+        };
+        self.scratch = scratch;
+        checked
+    }
+
+    /// A request was made: it asks for what is missing, of a session that is current.
+    pub(super) fn requested(&self, bytes: &[u8]) -> Checked {
+        let parsed = Datagram::parse(bytes).and_then(|nak| body::nak(nak.payload()));
+        let Ok((head, entries)) = parsed else {
+            return ensure(false, "requests_are_valid", || format!("{bytes:?}"));
+        };
+        let session = Session::from_bits(head.session.get());
+        let id = StreamId { publisher: head.publisher.get(), session, stream: head.stream.get() };
+        let Some(ledger) = self.of(id) else { return Ok(()) };
+        ensure(self.is_current(id), "only_current_sessions_are_asked", || format!("{id:?}"))?;
+        for seq in body::nak_sequences(entries) {
+            ensure(!ledger.has_arrived(seq) && seq <= ledger.known, "only_what_is_missing_is_asked_for", || {
+                format!("sequence {seq} of {session}")
+            })?;
+        }
+        Ok(())
+    }
+}
