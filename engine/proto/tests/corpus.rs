@@ -8,6 +8,10 @@ mod decode;
 mod encode;
 #[path = "../../../fuzz/invariants/ledger.rs"]
 mod ledger;
+#[path = "../../../fuzz/invariants/nak.rs"]
+mod nak;
+#[path = "../../../fuzz/invariants/reassembly.rs"]
+mod reassembly;
 #[path = "../../../fuzz/invariants/receiver.rs"]
 mod receiver;
 #[path = "../../../fuzz/invariants/script.rs"]
@@ -28,4 +32,14 @@ fn the_window_agrees_with_its_oracle_on_every_story_of_the_corpus() {
 #[test]
 fn the_receiver_keeps_its_promises_in_every_story_of_the_corpus() {
     corpus::replay("receiver", receiver::check);
+}
+
+#[test]
+fn repairs_stay_within_their_bounds_in_every_story_of_the_corpus() {
+    corpus::replay("nak", nak::check);
+}
+
+#[test]
+fn messages_come_out_as_they_went_in_in_every_story_of_the_corpus() {
+    corpus::replay("reassembly", reassembly::check);
 }

@@ -72,6 +72,21 @@ fn again_ns(rtt_ns: u64, tries: u32) -> u64 {
 }
 
 impl Span {
+    /// One sequence, to be given up.
+    pub(super) fn of(seq: u64) -> Self {
+        let never = u64::MAX;
+        Self {
+            from: seq,
+            to: seq,
+            noticed_ns: 0,
+            ask_ns: never,
+            give_up_ns: 0,
+            cursor: 0,
+            tries: 0,
+            past: false,
+        }
+    }
+
     /// Books that everything in it has been asked for.
     pub(super) fn asked(&mut self, now_ns: u64, rtt_ns: u64) {
         self.ask_ns = now_ns.saturating_add(again_ns(rtt_ns, self.tries));

@@ -3,6 +3,7 @@
 use super::Verdict;
 use super::common::{Common, Ready};
 use super::entry::{Entry, Outcome};
+use super::holes::Span;
 use super::store::{Item, NONE};
 use crate::{Datagram, Now, Refusal};
 
@@ -28,6 +29,11 @@ impl Entry {
         {
             // It is missing like any other: asked for again, and given up in time.
             self.told_last(common, now, datagram);
+            if matches!(refused, Outcome::Refused(Refusal::Memory)) && common.order.is_none() {
+                // At once, for the sake of the messages behind it: what it would complete is full of holes already, and
+                // as long as all wait for room there is none.
+                self.give_up(common, Span::of(seq));
+            }
             return Err(refused);
         }
         self.arrive(common, now, datagram)?;

@@ -32,7 +32,8 @@ const ACTS: [Act; 17] = [
 ];
 const EDGES: [u64; 11] = [1, 2, 62, 63, 64, 65, 127, 128, 191, 192, 320];
 /// How a window may begin: empty, or awaiting the first sequence to the second.
-const BEGINNINGS: [Option<(u64, u64)>; 5] = [None, Some((1, 1)), Some((1, 64)), Some((60, 70)), Some((1, 200))];
+const BEGINNINGS: [Option<(u64, u64)>; 5] =
+    [None, Some((1, 1)), Some((1, 64)), Some((60, 70)), Some((1, 200))];
 
 /// The window, and what it must be like. Sequences count from `base`, which is at the edge of a block.
 #[derive(Clone)]
@@ -108,14 +109,14 @@ impl Pair {
 
 #[test]
 fn an_empty_window_agrees_with_its_oracle_on_every_history_of_4_steps() {
-    for base in [0, 64 * 1_000, 0u64.wrapping_sub(384)] {
+    for base in [0, 0u64.wrapping_sub(384)] {
         Pair::new(base, None).explore(4, &mut Vec::new());
     }
 }
 
 #[test]
 fn a_window_that_awaits_agrees_with_its_oracle_on_every_history_of_3_steps() {
-    for base in [0, 64 * 1_000, 0u64.wrapping_sub(384)] {
+    for base in [0, 0u64.wrapping_sub(384)] {
         for beginning in BEGINNINGS {
             Pair::new(base, beginning).explore(3, &mut Vec::new());
         }
