@@ -19,6 +19,9 @@
 //!  noticed --lag--> last copy due --200 us--> ask --max(2 RTT, 1 ms)--> ask --twice that--> ...
 //!                                              |<------------------ 50 ms ---------------->| given up
 //! ```
+//!
+//! A publisher that is not heard meanwhile has had no chance to answer: then it is not given up before it has
+//! been heard after four requests, or for as long as it takes to call it silent.
 
 mod asking;
 mod common;
@@ -207,7 +210,7 @@ impl Receiver {
     /// A receiver that accepts these streams; an empty list accepts all. It hands on at once, and asks for
     /// nothing.
     ///
-    /// Memory: about `limits.publishers x (limits.window / 8 + 4,500) + limits.memory` bytes, all of it
+    /// Memory: about `limits.publishers x (limits.window / 8 + 8,000) + limits.memory` bytes, all of it
     /// taken here.
     ///
     /// # Panics
@@ -444,7 +447,7 @@ impl Receiver {
         for at in 0..common.active.len() {
             let entry = self.table.entry_mut(common.active[at]);
             while common.told.has_room(entry.window.blocks())
-                && let Some(span) = entry.holes.take(|span| span.give_up_ns <= now.mono_ns)
+                && let Some(span) = entry.holes.take_over(now.mono_ns, entry.heard_ns)
             {
                 entry.give_up(common, span);
             }

@@ -31,8 +31,14 @@ impl Receiver {
         let mut asked = Asked::default();
         while let Some(place) = self.common.active.get(self.turn).copied() {
             let entry = self.table.entry_mut(place);
+            if !entry.may_ask() {
+                entry.holes.put_off(now.mono_ns);
+                self.turn += 1;
+                continue;
+            }
             entry.ask(now.mono_ns, &mut asked);
             if asked.entries > 0 {
+                entry.credit -= 1;
                 let len = self.common.seal(entry, now, &asked, out);
                 return Some(Request { place: place as usize, len });
             }
@@ -86,7 +92,7 @@ impl Asked {
 impl Entry {
     /// Adds what is due to be asked for.
     fn ask(&mut self, now_ns: u64, asked: &mut Asked) {
-        let rtt_ns = self.rtt_ns;
+        let (rtt_ns, heard_ns) = (self.rtt_ns, self.heard_ns);
         let mut probe = None;
         for span in self.holes.spans_mut().filter(|span| span.ask_ns <= now_ns) {
             let fresh = span.is_fresh();
@@ -99,7 +105,7 @@ impl Entry {
                     span.cursor = next;
                     break;
                 }
-                None => span.asked(now_ns, rtt_ns),
+                None => span.asked(now_ns, rtt_ns, heard_ns),
             }
         }
         if let Some(seq) = probe.filter(|_| asked.entries > 0) {

@@ -12,6 +12,9 @@ use crate::{Datagram, Now, Refusal, Session, Window};
 /// A session that began while this receiver was there is awaited from its first sequence, if what is heard
 /// first is not further on than this.
 pub(super) const FRESH_MAX: u64 = 64;
+/// Requests that may be made at once, and for how many datagrams there is one more.
+const REQUESTS_BURST: u64 = 64;
+const HEARD_EACH: u64 = 4;
 /// How long an unanswered request stands for the measurement of a round trip.
 const PROBE_NS: u64 = 250_000_000;
 
@@ -30,8 +33,11 @@ pub(super) struct Entry {
     pub(super) heard_ns: u64,
     /// Monotonic time of the last one that was new.
     new_ns: u64,
-    /// How many were new, up to the type's end.
-    pub(super) arrivals: u32,
+    /// How many were new, heartbeats included.
+    pub(super) arrivals: u64,
+    /// How many requests may be made, and how many had arrived when that was last reckoned.
+    pub(super) credit: u64,
+    credited: u64,
     /// The candidate of a leap ahead; 0 for none.
     jump_to: u64,
     /// How many datagrams in a row have gone on from it.
@@ -70,6 +76,8 @@ impl Entry {
             heard_ns: 0,
             new_ns: 0,
             arrivals: 0,
+            credit: 0,
+            credited: 0,
             jump_to: 0,
             jump_run: 0,
             ended: false,
@@ -102,6 +110,7 @@ impl Entry {
     fn restart(&mut self) {
         (self.arrivals, self.jump_to, self.jump_run, self.ended, self.silent) = (0, 0, 0, false, false);
         (self.next, self.probe) = (0, 0);
+        (self.credit, self.credited) = (REQUESTS_BURST, 0);
         self.given_up = GivenUp::default();
     }
 
@@ -270,7 +279,7 @@ impl Entry {
         (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
         self.jump_run = 0;
         self.silent = false;
-        self.arrivals = self.arrivals.saturating_add(1);
+        self.arrivals += 1;
         self.time(now, datagram);
         if datagram.is_retransmission() {
             common.stats.repaired += 1;
@@ -281,6 +290,7 @@ impl Entry {
     pub(super) fn told_last(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) {
         self.heard_ns = now.mono_ns;
         self.silent = false;
+        self.arrivals += 1;
         let (seq, highest) = (datagram.seq(), self.window.highest());
         if highest == 0 {
             return;
@@ -383,6 +393,15 @@ impl Entry {
         let late_ns = u64::try_from(late_ns).unwrap_or(0).min(LAG_MAX_NS);
         self.lag_ns = if datagram.copy() > self.copy { late_ns } else { (7 * self.lag_ns + late_ns) / 8 };
         self.copy = datagram.copy();
+    }
+
+    /// Whether one more request may be made. Who makes us ask pays for it in datagrams: with the least of them,
+    /// somebody else's address could otherwise be made the target of much more than was sent.
+    pub(super) fn may_ask(&mut self) -> bool {
+        let heard = self.arrivals - self.credited;
+        self.credited += heard - heard % HEARD_EACH;
+        self.credit = (self.credit + heard / HEARD_EACH).min(REQUESTS_BURST);
+        self.credit > 0
     }
 
     /// Notes that a sequence is asked for, for the first time.

@@ -12,6 +12,14 @@ pub const ASK_AFTER_NS: u64 = 200_000;
 pub const ASK_AGAIN_MIN_NS: u64 = 1_000_000;
 /// How long after the first request, or without requests after the last copy, it gives up.
 pub const GIVE_UP_NS: u64 = 50_000_000;
+/// The longest time until it asks again, as long as it does not give up; and when it waits for longer than that.
+const ASK_AGAIN_MAX_NS: u64 = 8_000_000;
+const ASK_AGAIN_WAITING_NS: u64 = 64_000_000;
+/// It does not give up before the publisher has been heard after so many requests: one that stands still, or
+/// cannot be reached, has not had a chance to answer.
+const CHANCES_MIN: u32 = 4;
+/// But it does not wait for a publisher that is silent.
+const WAIT_MAX_NS: u64 = super::SILENT_NS;
 /// A round trip is not believed to be longer than this.
 pub(super) const RTT_MAX_NS: u64 = 1_000_000_000;
 /// A last copy is not awaited for longer than this.
@@ -32,6 +40,11 @@ pub(super) struct Span {
     /// When to ask; `u64::MAX` for never.
     pub(super) ask_ns: u64,
     pub(super) give_up_ns: u64,
+    /// Until when it may be put off to give up.
+    wait_ns: u64,
+    /// When it was asked for last, and how often the publisher was heard between two requests.
+    asked_ns: u64,
+    chances: u32,
     /// Where a request that did not hold everything stopped; 0 for the beginning.
     pub(super) cursor: u64,
     /// Requests made.
@@ -54,6 +67,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// Until when what is noticed now may be waited for at most.
+    fn wait_ns(self, now_ns: u64) -> u64 {
+        now_ns.saturating_add(self.hold_max_ns.min(WAIT_MAX_NS))
+    }
+
     /// When to ask for what is noticed now, and when to give it up.
     fn times(self, now_ns: u64) -> (u64, u64) {
         let last_copy_ns = now_ns.saturating_add(self.lag_ns);
@@ -67,13 +85,15 @@ impl Patience {
 }
 
 /// How long until a request is repeated that has been made so often before.
-fn again_ns(rtt_ns: u64, tries: u32) -> u64 {
-    (2 * rtt_ns).max(ASK_AGAIN_MIN_NS) << tries.min(16)
+fn again_ns(rtt_ns: u64, tries: u32, waiting: bool) -> u64 {
+    let least_ns = (2 * rtt_ns).max(ASK_AGAIN_MIN_NS);
+    let most_ns = if waiting { ASK_AGAIN_WAITING_NS } else { ASK_AGAIN_MAX_NS };
+    (least_ns << tries.min(16)).min(most_ns.max(least_ns))
 }
 
 impl Span {
     /// One sequence, to be given up.
-    pub(super) fn of(seq: u64) -> Self {
+    pub(super) fn of(seq: u64, past: bool) -> Self {
         let never = u64::MAX;
         Self {
             from: seq,
@@ -81,17 +101,41 @@ impl Span {
             noticed_ns: 0,
             ask_ns: never,
             give_up_ns: 0,
+            wait_ns: 0,
+            asked_ns: 0,
+            chances: 0,
             cursor: 0,
             tries: 0,
-            past: false,
+            past,
         }
     }
 
     /// Books that everything in it has been asked for.
-    pub(super) fn asked(&mut self, now_ns: u64, rtt_ns: u64) {
-        self.ask_ns = now_ns.saturating_add(again_ns(rtt_ns, self.tries));
+    pub(super) fn asked(&mut self, now_ns: u64, rtt_ns: u64, heard_ns: u64) {
+        let waiting = now_ns.saturating_sub(self.noticed_ns) > 2 * GIVE_UP_NS;
+        self.ask_ns = now_ns.saturating_add(again_ns(rtt_ns, self.tries, waiting));
         self.tries = self.tries.saturating_add(1);
+        self.chances += u32::from(self.was_heard(heard_ns));
+        self.asked_ns = now_ns;
         self.cursor = 0;
+    }
+
+    /// Whether the publisher was heard after the last request.
+    fn was_heard(&self, heard_ns: u64) -> bool {
+        self.asked_ns > 0 && heard_ns > self.asked_ns
+    }
+
+    /// Whether it is to be given up now. If the publisher had too few chances to answer it is put off.
+    pub(super) fn is_over(&mut self, now_ns: u64, heard_ns: u64) -> bool {
+        if self.give_up_ns > now_ns {
+            return false;
+        }
+        let chances = self.chances + u32::from(self.was_heard(heard_ns));
+        if self.ask_ns == u64::MAX || chances >= CHANCES_MIN || self.wait_ns <= now_ns {
+            return true;
+        }
+        self.give_up_ns = now_ns.saturating_add(ASK_AGAIN_MAX_NS).min(self.wait_ns);
+        false
     }
 
     /// Whether nothing in it has been asked for.
@@ -135,6 +179,7 @@ impl Holes {
                 }
                 let held_ns = last.noticed_ns.saturating_add(patience.hold_max_ns);
                 last.give_up_ns = last.give_up_ns.max(give_up_ns).min(held_ns);
+                last.wait_ns = last.wait_ns.max(patience.wait_ns(now_ns)).min(held_ns);
                 return last.due_ns();
             }
         }
@@ -144,6 +189,9 @@ impl Holes {
             noticed_ns: now_ns,
             ask_ns,
             give_up_ns,
+            wait_ns: patience.wait_ns(now_ns),
+            asked_ns: 0,
+            chances: 0,
             cursor: 0,
             tries: 0,
             past: false,
@@ -160,6 +208,9 @@ impl Holes {
             noticed_ns: now_ns,
             ask_ns: now_ns,
             give_up_ns,
+            wait_ns: patience.wait_ns(now_ns),
+            asked_ns: 0,
+            chances: 0,
             cursor: 0,
             tries: 0,
             past: true,
@@ -176,9 +227,27 @@ impl Holes {
         self.0.iter_mut()
     }
 
+    /// Whether a sequence is of the past, which nobody was promised.
+    pub(super) fn is_past(&self, seq: u64) -> bool {
+        self.0.iter().any(|span| span.past && (span.from..=span.to).contains(&seq))
+    }
+
+    /// Puts off everything that is due to be asked for.
+    pub(super) fn put_off(&mut self, now_ns: u64) {
+        for span in self.0.iter_mut().filter(|span| span.ask_ns <= now_ns) {
+            span.ask_ns = now_ns.saturating_add(ASK_AGAIN_MAX_NS);
+        }
+    }
+
     /// Takes the first span for which `which` holds.
     pub(super) fn take(&mut self, which: impl Fn(&Span) -> bool) -> Option<Span> {
         let at = self.0.iter().position(which)?;
+        self.0.remove(at)
+    }
+
+    /// Takes the first span that is to be given up now.
+    pub(super) fn take_over(&mut self, now_ns: u64, heard_ns: u64) -> Option<Span> {
+        let at = self.0.iter_mut().position(|span| span.is_over(now_ns, heard_ns))?;
         self.0.remove(at)
     }
 

@@ -32,7 +32,8 @@ impl Entry {
             if matches!(refused, Outcome::Refused(Refusal::Memory)) && common.order.is_none() {
                 // At once, for the sake of the messages behind it: what it would complete is full of holes already, and
                 // as long as all wait for room there is none.
-                self.give_up(common, Span::of(seq));
+                let past = self.holes.is_past(seq);
+                self.give_up(common, Span::of(seq, past));
             }
             return Err(refused);
         }

@@ -44,7 +44,7 @@ impl Publisher {
         let sequencer = Sequencer::new(plan.id, session, plan.stream);
         let lagging = if plan.drop_oldest { Lagging::Shed } else { Lagging::Send };
         Self {
-            record: records.begin(id, plan.shape),
+            record: records.begin(id, plan.shape, plan.repairs.is_some()),
             id,
             shape: plan.shape,
             copies: plan.copies,

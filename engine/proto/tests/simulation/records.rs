@@ -10,6 +10,8 @@ use crate::rng::Rng;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: StreamId,
+    /// Whether its publisher answers requests.
+    pub(crate) repairs: bool,
     pub(crate) shape: Shape,
     pub(crate) datagrams: Vec<Published>,
 }
@@ -46,8 +48,8 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    pub(crate) fn begin(&mut self, id: StreamId, shape: Shape) -> usize {
-        self.all.push(Record { id, shape, datagrams: Vec::new() });
+    pub(crate) fn begin(&mut self, id: StreamId, shape: Shape, repairs: bool) -> usize {
+        self.all.push(Record { id, repairs, shape, datagrams: Vec::new() });
         self.by_id.insert(id, self.all.len() - 1);
         self.all.len() - 1
     }

@@ -142,7 +142,7 @@ impl Subscriber {
             }
         }
         self.heard = heard;
-        self.request(now, story, out)?;
+        self.request(now, records, story, out)?;
         memory_stays_within_its_limit(&self.receiver, self.memory_limit)?;
         lost_agrees_with_the_gaps(&self.receiver, self.told_lost)?;
         verdicts_add_up(&self.verdicts)?;
@@ -154,12 +154,12 @@ impl Subscriber {
         Ok(())
     }
 
-    fn request(&mut self, now: Now, story: Story, out: &mut Vec<Mail>) -> Checked {
+    fn request(&mut self, now: Now, records: &Records, story: Story, out: &mut Vec<Mail>) -> Checked {
         let mut nak = [0; NAK_MAX];
         while let Some(request) = self.receiver.request(now, &mut nak) {
             let bytes = &nak[..request.len];
             if !self.wild {
-                self.ledgers.requested(bytes)?;
+                self.ledgers.requested(now, bytes, records)?;
             }
             story.tell(|| format!("    asks {:?}: {}", self.sources[request.place], asked_for(bytes)));
             if let Some(to) = self.sources[request.place] {

@@ -36,7 +36,7 @@ fn every_extension_length_is_compared_with_every_short_datagram() {
             let rest = len - HEADER_LEN;
             let payload = rest.checked_sub(extension.into());
             bytes[HEADER_LEN..HEADER_LEN + 2].copy_from_slice(&extension.to_le_bytes());
-            set_len(&mut bytes, payload.unwrap_or(0) as u16);
+            set_len(&mut bytes, u16::try_from(payload.unwrap_or(0)).expect("under 100"));
             let expected = match payload {
                 _ if rest < 2 => Some(Refusal::PayloadLength),
                 _ if extension == 0 || extension % 8 != 0 => Some(Refusal::Extension),

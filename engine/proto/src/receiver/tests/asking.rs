@@ -8,8 +8,9 @@ fn asking() -> Receiver {
     receiver().asking(Sequencer::new(99, Session::new(1, 1), 0))
 }
 
-/// When a receiver asks for something until it gives up, and when that is, in microseconds after `from`.
-fn times_us(of: &mut Receiver, from: Now) -> (Vec<u64>, u64) {
+/// When a receiver asks for something until it gives up, and when that is, in microseconds after `from`. Meanwhile
+/// the publisher is heard, but has nothing to tell.
+fn times_us(of: &mut Receiver, source: &Source, from: Now) -> (Vec<u64>, u64) {
     let mut asked = Vec::new();
     of.tick(from);
     loop {
@@ -17,6 +18,7 @@ fn times_us(of: &mut Receiver, from: Now) -> (Vec<u64>, u64) {
         let after_us = (now.mono_ns - from.mono_ns) / 1_000;
         if !requests(of, now).is_empty() {
             asked.push(after_us);
+            source.heartbeat(of, 1, at_ns(now.mono_ns + 1));
         }
         if !events(of).is_empty() {
             return (asked, after_us);
@@ -33,10 +35,43 @@ fn lose_one(to: &mut Receiver, source: &Source, now: Now) {
 
 #[test]
 fn a_hole_is_asked_for_after_200_us_then_each_time_after_twice_as_long_until_50_ms() {
-    let mut to = asking();
-    lose_one(&mut to, &Source::new(1, 0), at(10));
+    let (mut to, source) = (asking(), Source::new(1, 0));
+    lose_one(&mut to, &source, at(10));
     assert!(requests(&mut to, at_ns(10 * MS + 199_999)).is_empty());
-    assert_eq!(times_us(&mut to, at(10)), (vec![200, 1_200, 3_200, 7_200, 15_200, 31_200], 50_200));
+    let asked = vec![200, 1_200, 3_200, 7_200, 15_200, 23_200, 31_200, 39_200, 47_200];
+    assert_eq!(times_us(&mut to, &source, at(10)), (asked, 50_200), "8 ms are long enough");
+}
+
+#[test]
+fn a_publisher_that_stands_still_is_waited_for_until_it_counts_as_silent() {
+    let (mut to, source) = (asking(), Source::new(1, 0));
+    lose_one(&mut to, &source, at(10));
+    assert!(pass(&mut to, at(3_009)).is_empty());
+    assert_eq!(pass(&mut to, at(3_010)), ["2-2", "silent"]);
+}
+
+#[test]
+fn a_publisher_that_stood_still_can_repair_what_was_missing_before() {
+    let (mut to, source) = (asking(), Source::new(1, 0));
+    lose_one(&mut to, &source, at(10));
+    assert!(pass(&mut to, at(1_500)).is_empty());
+    assert_eq!(source.repair(&mut to, 2, at(1_500)), RESCUED);
+}
+
+#[test]
+fn who_is_hardly_heard_is_hardly_asked() {
+    let (mut to, source) = (asking(), Source::new(1, 0));
+    let mut asked = 0;
+    for at_ms in 0..2_000 {
+        // One datagram in a while, each of them a hole: what a forger would send to have somebody else asked.
+        if at_ms % 100 == 0 {
+            source.send(&mut to, at_ms / 50 + 1, 0, at(at_ms));
+        }
+        to.tick(at(at_ms));
+        asked += requests(&mut to, at(at_ms)).len();
+        events(&mut to);
+    }
+    assert_eq!(asked, 64 + 20 / 4);
 }
 
 #[test]
@@ -46,7 +81,7 @@ fn a_hole_is_asked_for_200_us_after_its_last_copy_was_due() {
     accept(&mut to, &source.bytes(1, 1, at(10)), at(13));
     source.send(&mut to, 3, 0, at(20));
     events(&mut to);
-    let (asked, given_up) = times_us(&mut to, at(20));
+    let (asked, given_up) = times_us(&mut to, &source, at(20));
     assert_eq!((asked[0], given_up), (3_200, 53_200));
 }
 
@@ -57,33 +92,33 @@ fn it_asks_again_after_two_round_trips_once_it_knows_them() {
     assert_eq!(requests(&mut to, at(11)), [[2]]);
     assert_eq!(source.repair(&mut to, 2, at(16)), RESCUED);
     source.send(&mut to, 5, 0, at(20));
-    assert_eq!(times_us(&mut to, at(20)), (vec![200, 10_200, 30_200], 50_200));
+    assert_eq!(times_us(&mut to, &source, at(20)), (vec![200, 10_200, 20_200, 30_200, 40_200], 50_200));
     assert_eq!(to.stats().repaired, 1);
 }
 
 #[test]
-fn a_distant_publisher_is_given_four_round_trips() {
+fn a_distant_publisher_is_asked_four_times() {
     let (mut to, source) = (asking(), Source::new(1, 0));
     lose_one(&mut to, &source, at(10));
     assert_eq!(requests(&mut to, at(11)), [[2]]);
     source.repair(&mut to, 2, at(31));
     source.send(&mut to, 5, 0, at(40));
-    assert_eq!(times_us(&mut to, at(40)).1, 80_200);
+    assert_eq!(times_us(&mut to, &source, at(40)), (vec![200, 40_200, 80_200, 120_200], 128_200));
 }
 
 #[test]
 fn what_is_not_repaired_is_not_asked_for() {
     let (mut to, source) = (asking(), Source::new(1, 0).without_repair());
     lose_one(&mut to, &source, at(10));
-    assert_eq!(times_us(&mut to, at(10)), (vec![], 50_000));
+    assert_eq!(times_us(&mut to, &source, at(10)), (vec![], 50_000));
     assert_eq!(to.stats().requests, 0);
 }
 
 #[test]
 fn who_does_not_ask_makes_no_request() {
-    let mut to = receiver();
-    lose_one(&mut to, &Source::new(1, 0), at(10));
-    assert!(times_us(&mut to, at(10)).0.is_empty());
+    let (mut to, source) = (receiver(), Source::new(1, 0));
+    lose_one(&mut to, &source, at(10));
+    assert!(times_us(&mut to, &source, at(10)).0.is_empty());
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn the_past_comes_before_what_was_heard_first() {
     source.repair(&mut to, 8, at(2));
     source.repair(&mut to, 7, at(2));
     assert_eq!(pass(&mut to, at(2)), ["7", "8"]);
-    assert_eq!(pass(&mut to, at(100)), ["10"], "9 did not come, and was not promised");
+    assert_eq!(pass(&mut to, at(1_001)), ["10"], "9 did not come, and was not promised");
 }
 
 #[test]

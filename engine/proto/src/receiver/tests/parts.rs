@@ -108,7 +108,7 @@ fn a_session_that_is_first_heard_within_a_message_awaits_that_message() {
 fn the_longest_message_is_put_together() {
     let limits = Limits { publishers: 1, ..Limits::default() };
     let (mut to, source) = (Receiver::new(&limits, &[]), Source::new(1, 0));
-    let part: Vec<u8> = (0..1_024u32).map(|at| (at * 7 / 3) as u8).collect();
+    let part: Vec<u8> = (0..=255).cycle().map(|at: u8| at.rotate_left(3)).take(1_024).collect();
     for index in (0..1_024).rev() {
         assert_eq!(source.part(&mut to, 1, (index, 1_024), &part, at(1)), Verdict::Kept);
     }
@@ -186,8 +186,8 @@ fn parts_of_different_messages_are_not_put_together() {
 #[test]
 fn a_message_may_end_at_the_last_sequence_of_all() {
     let (mut to, source) = (receiver(), Source::new(1, 0));
-    for index in 0..3 {
-        source.part(&mut to, u64::MAX - 2, (index, 3), &[index as u8], at(1));
+    for (index, part) in (0..).zip(["a", "b", "c"]) {
+        source.part(&mut to, u64::MAX - 2, (index, 3), part.as_bytes(), at(1));
     }
-    assert_eq!(messages(&mut to), [(u64::MAX - 2, vec![0, 1, 2])]);
+    assert_eq!(messages(&mut to), [(u64::MAX - 2, b"abc".to_vec())]);
 }

@@ -2,9 +2,9 @@
 //! handed on, what was told as lost.
 
 use headcast_proto::StreamId;
-use headcast_proto::receiver::GIVE_UP_NS;
 
 use super::{Checked, ensure};
+use crate::plan::{MS, US};
 use crate::records::{Record, payload};
 
 /// It is awaited: at least the first sequence that was heard, and no later than the last one known.
@@ -19,7 +19,11 @@ const LOST: u8 = 16;
 #[derive(Clone, Copy, Debug, Default)]
 struct Fate {
     what: u8,
+    /// How often it was asked for.
+    asks: u8,
     noticed_ns: u64,
+    /// When it was asked for last.
+    asked_ns: u64,
 }
 
 impl Fate {
@@ -56,7 +60,17 @@ pub(crate) struct Patience {
     pub(crate) span: u64,
     /// The session is over, the memory full, or the subscriber about to stop.
     pub(crate) excused: bool,
+    /// The publisher answers requests, and the subscriber makes them.
+    pub(crate) asks: bool,
+    /// Until then the subscriber did nothing, if it ever did.
+    pub(crate) paused_until_ns: u64,
 }
+
+/// What the receiver promises: it asks no sooner than this after it has noticed a hole, again no sooner than that,
+/// each time twice as late, and does not give up before this.
+const ASK_AFTER_NS: u64 = 200 * US;
+const ASK_AGAIN_NS: u64 = MS;
+const GIVE_UP_NS: u64 = 50 * MS;
 
 /// Holes noticed within this time may share their fate.
 pub(crate) const GRAIN_NS: u64 = 2_000_000;
@@ -92,7 +106,7 @@ impl Ledger {
     /// It is known that the stream has come up to `seq`.
     pub(crate) fn reveal(&mut self, seq: u64, now_ns: u64) {
         for missing in self.known + 1..=seq {
-            *self.fate(missing) = Fate { what: AWAITED, noticed_ns: now_ns };
+            *self.fate(missing) = Fate { what: AWAITED, noticed_ns: now_ns, ..Fate::default() };
             self.missing += 1;
         }
         self.known = self.known.max(seq);
@@ -183,9 +197,37 @@ impl Ledger {
         let waited_ns = patience.now_ns - fate.noticed_ns;
         let least_ns = GIVE_UP_NS.min(patience.hold_max_ns.saturating_sub(GRAIN_NS));
         let pushed_out = self.known - seq >= patience.span;
-        let excused = patience.excused || pushed_out || many && patience.hold_max_ns != u64::MAX;
-        ensure(excused || waited_ns >= least_ns, "nothing_is_given_up_early", || {
+        if patience.excused || pushed_out || many && patience.hold_max_ns != u64::MAX {
+            return Ok(());
+        }
+        ensure(waited_ns >= least_ns, "nothing_is_given_up_early", || {
             format!("sequence {seq} is given up after {waited_ns} ns; {} is known", self.known)
+        })?;
+        // Whoever sleeps over the time to ask again gives up all the same.
+        let awake = fate.noticed_ns >= patience.paused_until_ns;
+        let asks = patience.asks && awake && patience.hold_max_ns == u64::MAX && !many;
+        ensure(!asks || fate.asks >= 2, "what_is_given_up_was_asked_for_again", || {
+            format!("sequence {seq} is given up after {} requests", fate.asks)
+        })
+    }
+
+    /// A sequence is asked for.
+    pub(crate) fn asked(&mut self, seq: u64, now_ns: u64) -> Checked {
+        let (known, many) = (self.known, self.missing >= MANY);
+        let fate = self.fate(seq);
+        let before = *fate;
+        fate.asks = before.asks.saturating_add(1);
+        fate.asked_ns = now_ns;
+        ensure(!before.is(ARRIVED | LOST) && seq <= known, "only_what_is_missing_is_asked_for", || {
+            format!("sequence {seq}: {before:?}, {known} is known")
+        })?;
+        if before.asks == 0 {
+            let early = before.is(AWAITED) && !many && now_ns < before.noticed_ns + ASK_AFTER_NS;
+            return ensure(!early, "nothing_is_asked_for_too_soon", || format!("sequence {seq}: {before:?}"));
+        }
+        let spaced_ns = ASK_AGAIN_NS << (before.asks - 1).min(16);
+        ensure(many || now_ns >= before.asked_ns + spaced_ns, "requests_become_rarer", || {
+            format!("sequence {seq} is asked for again after {} ns: {before:?}", now_ns - before.asked_ns)
         })
     }
 
@@ -228,11 +270,6 @@ impl Ledger {
     pub(crate) fn is_over(&self, seq: u64) -> bool {
         let fate = self.fates.get(seq as usize).copied().unwrap_or_default();
         fate.is(ARRIVED | LOST) || !fate.is(AWAITED)
-    }
-
-    /// Whether a sequence has arrived, or was told as lost.
-    pub(crate) fn has_arrived(&self, seq: u64) -> bool {
-        self.fates.get(seq as usize).is_some_and(|fate| fate.is(ARRIVED | LOST))
     }
 
     /// When a sequence was noticed to be missing.

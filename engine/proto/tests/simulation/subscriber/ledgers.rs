@@ -34,6 +34,9 @@ pub(crate) struct Ledgers {
     /// Sequences that the window holds for certain.
     pub(crate) span: u64,
     since_ms: u64,
+    asks: bool,
+    /// Until then it did nothing, if it ever did.
+    pub(crate) paused_until_ns: u64,
     history: u64,
     hold_max_ns: Option<u64>,
     /// This step may give up before its time.
@@ -57,6 +60,8 @@ impl Ledgers {
             window,
             span: window - 64,
             since_ms: if plan.since { now.unix_ns / 1_000_000 } else { u64::MAX },
+            asks: plan.asks,
+            paused_until_ns: 0,
             history: if plan.asks { plan.history } else { 0 },
             hold_max_ns: match plan.order {
                 Order::AtOnce => None,
@@ -146,13 +151,9 @@ impl Ledgers {
         }
         if opened {
             self.open(now, datagram, id, records);
-        } else if accepted && !self.is_noisy(id) {
+        } else if accepted && self.is_current(id) && !self.is_noisy(id) {
             self.enter(id, false);
-            if let Some(ledger) = self.of_mut(id, records) {
-                ledger.open(datagram.seq(), datagram.seq(), datagram.seq() - 1, now.mono_ns);
-            }
-        } else if verdict == Verdict::Refused(Refusal::Behind) && !self.is_current(id) {
-            self.enter(id, true);
+            self.resume(now, datagram, id, records);
         }
         let now_ns = now.mono_ns;
         let seq = datagram.seq();
@@ -206,21 +207,36 @@ impl Ledgers {
 
     /// A session is told to be opened.
     fn open(&mut self, now: Now, datagram: &Datagram<'_>, id: StreamId, records: &Records) {
-        let before = self.enter(id, false);
-        // Silence lets an earlier session in, but what it sent in the past may have been heard in the past.
-        let returns = before.is_some_and(|before| before.retired == Some(id));
-        let comes_back = before.is_some_and(|before| before.id.session > id.session) && !returns;
         let seq = datagram.seq();
-        let is_data = datagram.kind() == Kind::Data;
-        let fresh =
-            datagram.session().start_ms() >= self.since_ms && seq <= FRESH_MAX && !comes_back;
-        let start = if fresh { 1 } else { seq - u64::from(datagram.fragment().0) };
+        let before = self.enter(id, false);
+        if before.is_some_and(|before| before.retired == Some(id)) {
+            let known = self.of(id).map_or(0, |ledger| ledger.known);
+            if seq <= known {
+                self.enter(id, true);
+            } else {
+                self.resume(now, datagram, id, records);
+            }
+            return;
+        }
+        // Silence lets an earlier session in, but what it sent in the past may have been heard in the past.
+        let comes_back = before.is_some_and(|before| before.id.session > id.session);
+        let fresh = datagram.session().start_ms() >= self.since_ms && seq <= FRESH_MAX;
+        let start = if fresh && !comes_back { 1 } else { seq - u64::from(datagram.fragment().0) };
         let history = if datagram.may_be_repaired() && !comes_back { self.history } else { 0 };
         // What the window has no room for is not asked for.
         let low = (seq / 64 * 64).saturating_sub(self.window - 64);
         let past = start.saturating_sub(history).max(low).max(1);
         if let Some(ledger) = self.of_mut(id, records) {
-            ledger.open(past, start, if is_data { seq - 1 } else { seq }, now.mono_ns);
+            ledger.open(past, start, before_or_at(datagram), now.mono_ns);
+        }
+    }
+
+    /// A session that was heard before goes on: it is awaited from where it stopped, if that is not too far.
+    fn resume(&mut self, now: Now, datagram: &Datagram<'_>, id: StreamId, records: &Records) {
+        let (seq, span) = (datagram.seq(), self.span);
+        if let Some(ledger) = self.of_mut(id, records) {
+            let start = if seq - ledger.known <= span { ledger.known + 1 } else { seq };
+            ledger.open(start, start, before_or_at(datagram), now.mono_ns);
         }
     }
 
@@ -237,6 +253,8 @@ impl Ledgers {
                     hold_max_ns: self.hold_max_ns.unwrap_or(u64::MAX),
                     span: self.span,
                     excused: self.excused || replaced,
+                    asks: self.asks && records.find(id).is_some_and(|record| records.all[record].repairs),
+                    paused_until_ns: self.paused_until_ns,
                 };
                 match self.of_mut(id, records) {
                     Some(ledger) => ledger.gap(from, to, patience),
@@ -277,20 +295,23 @@ impl Ledgers {
     }
 
     /// A request was made: it asks for what is missing, of a session that is current.
-    pub(super) fn requested(&self, bytes: &[u8]) -> Checked {
+    pub(super) fn requested(&mut self, now: Now, bytes: &[u8], records: &Records) -> Checked {
         let parsed = Datagram::parse(bytes).and_then(|nak| body::nak(nak.payload()));
         let Ok((head, entries)) = parsed else {
             return ensure(false, "requests_are_valid", || format!("{bytes:?}"));
         };
         let session = Session::from_bits(head.session.get());
         let id = StreamId { publisher: head.publisher.get(), session, stream: head.stream.get() };
-        let Some(ledger) = self.of(id) else { return Ok(()) };
-        ensure(self.is_current(id), "only_current_sessions_are_asked", || format!("{id:?}"))?;
-        for seq in body::nak_sequences(entries) {
-            ensure(!ledger.has_arrived(seq) && seq <= ledger.known, "only_what_is_missing_is_asked_for", || {
-                format!("sequence {seq} of {session}")
-            })?;
+        if records.find(id).is_none() {
+            return Ok(());
         }
-        Ok(())
+        ensure(self.is_current(id), "only_current_sessions_are_asked", || format!("{id:?}"))?;
+        let Some(ledger) = self.of_mut(id, records) else { return Ok(()) };
+        body::nak_sequences(entries).try_for_each(|seq| ledger.asked(seq, now.mono_ns))
     }
+}
+
+/// What a datagram shows to be missing: what is before it, or up to what it names.
+fn before_or_at(datagram: &Datagram<'_>) -> u64 {
+    datagram.seq() - u64::from(datagram.kind() == Kind::Data)
 }

@@ -9,7 +9,12 @@ pub(crate) const Z_999: f64 = 3.290_527;
 pub(crate) struct Sample {
     pub(crate) each: u64,
     pub(crate) hits: Vec<u64>,
+    /// The least that the design effect is taken for, while there are too few hits to tell it.
+    pub(crate) least_effect: f64,
 }
+
+/// So many hits tell the design effect.
+const TELLING: u64 = 10;
 
 impl Sample {
     pub(crate) fn total(&self) -> u64 {
@@ -22,12 +27,14 @@ impl Sample {
 
     /// How much more the worlds differ than they would if each message were lost for itself; never less
     /// than 1. (Kish's design effect: dependent samples are worth fewer independent ones.)
-    fn design_effect(&self) -> f64 {
+    pub(crate) fn design_effect(&self) -> f64 {
         let (share, worlds) = (self.share(), self.hits.len() as f64);
         let mean = share * self.each as f64;
         let spread: f64 = self.hits.iter().map(|hits| (*hits as f64 - mean).powi(2)).sum();
         let variance = spread / (worlds - 1.0);
-        if share > 0.0 { (variance / (mean * (1.0 - share))).max(1.0) } else { 1.0 }
+        let effect = if share > 0.0 { variance / (mean * (1.0 - share)) } else { 1.0 };
+        let few = self.hits.iter().sum::<u64>() < TELLING;
+        effect.max(if few { self.least_effect } else { 1.0 })
     }
 
     /// Wilson's interval, of as many independent samples as these are worth.

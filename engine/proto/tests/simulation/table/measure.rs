@@ -41,13 +41,17 @@ impl Measured {
 /// Measures every cell. All worlds have seeds of their own.
 pub(super) fn all() -> Result<Vec<Row>, String> {
     let progress = std::io::stderr().is_terminal();
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for (at, cell) in (0..).zip(Cell::all()) {
         if progress {
             eprint!("\r\x1b[K{cell}");
             let _ = std::io::stderr().flush();
         }
-        let measured = measure(&cell, at * WORLDS + 1)?;
+        let mut measured = measure(&cell, at * WORLDS + 1)?;
+        // Losses that nearly none is left of come in bursts as large as those of first copies, at most.
+        let alike = |row: &&Row| row.cell.mean == cell.mean && row.cell.bursts == cell.bursts;
+        let once = rows.iter().find(alike).map_or(1.0, |row| row.measured.missed.design_effect());
+        measured.missed.least_effect = once;
         rows.push(Row { cell, measured, formula: formula::lost(&cell) });
     }
     if progress {
@@ -90,7 +94,11 @@ fn measure(cell: &Cell, first_seed: u64) -> Result<Measured, String> {
         return Err(format!("{cell}: a world has not measured {MESSAGES} messages"));
     }
     Ok(Measured {
-        missed: Sample { each: MESSAGES, hits: worlds.iter().map(|world| world.missed).collect() },
+        missed: Sample {
+            each: MESSAGES,
+            hits: worlds.iter().map(|world| world.missed).collect(),
+            least_effect: 1.0,
+        },
         first_bytes: sum(|world| world.first_bytes),
         other_bytes: sum(|world| world.other_bytes),
     })

@@ -36,15 +36,24 @@ impl World {
             }
             Fault::Leave { subscriber, told_first } => self.leave(subscriber, told_first),
             Fault::Pause { node, for_ns } => {
-                let until_ns = self.now_ns + for_ns;
-                match node {
-                    Node::Publisher(at) => self.publishers[at].paused_until_ns = until_ns,
-                    Node::Subscriber(at) => self.subscribers[at].paused_until_ns = until_ns,
-                    Node::Stranger => {}
-                }
+                self.pause(node, self.now_ns + for_ns);
                 Ok(())
             }
             Fault::Flood { node, kind, count } => self.flood(node, kind, count),
+        }
+    }
+
+    fn pause(&mut self, node: Node, until_ns: u64) {
+        match node {
+            Node::Publisher(at) => self.publishers[at].paused_until_ns = until_ns,
+            Node::Subscriber(at) => {
+                let place = &mut self.subscribers[at];
+                place.paused_until_ns = until_ns;
+                if let Some(run) = &mut place.run {
+                    run.ledgers.paused_until_ns = until_ns;
+                }
+            }
+            Node::Stranger => {}
         }
     }
 
