@@ -67,7 +67,8 @@ pub enum Backlog {
 /// Sends each message to every peer.
 ///
 /// All memory is taken when it is built. It is driven by whoever owns it: by [`turn`](Self::turn) in a
-/// loop of his own, or by [`run`](Self::run).
+/// loop of his own, or by [`run`](Self::run). Without turns later copies wait for the next message, who asks for
+/// a repair is heard once in 64 messages, and there is no heartbeat.
 pub struct Publisher {
     sequencer: Sequencer,
     schedule: Schedule,
@@ -78,6 +79,9 @@ pub struct Publisher {
     egress: Egress,
     /// The copy that is going out.
     pass: Option<Pass>,
+    /// Passes that are sent before events are looked at again; 0 until anybody has said who the peers are, for until
+    /// then messages wait.
+    passes_max: usize,
     /// What is going out instead that does not lie in the ring.
     beside: Option<Beside>,
     heartbeat: Heartbeat,
@@ -89,8 +93,6 @@ pub struct Publisher {
     repairing: Option<Box<Repairing>>,
     /// The message that is being cut into datagrams.
     cut: Option<Cut>,
-    /// Whether anybody has said who the peers are; until then messages wait.
-    peers_known: bool,
     intake: Intake<Fanout>,
     ingress: Option<Ingress>,
     /// The local socket may have more, but there was no room for it or no time.

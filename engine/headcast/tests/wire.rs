@@ -288,6 +288,22 @@ fn repairs_get_through_while_first_copies_never_end() {
 }
 
 #[test]
+fn an_owner_who_only_publishes_answers_all_the_same() {
+    let mut peer = Peer::new();
+    let mut publisher = ready(to(&[&peer], Mode::Nak));
+    publisher.publish(b"x").expect("published");
+    let first = peer.data();
+    peer.ask(first[0].from, publisher.session(), &[1]);
+    for n in 0..128u64 {
+        publisher.publish(&n.to_le_bytes()).expect("published");
+        if peer.data().iter().any(|got| (got.seq(), got.path()) == (1, RETRANSMISSION)) {
+            return;
+        }
+    }
+    panic!("nobody answered: {:?}", publisher.counters());
+}
+
+#[test]
 fn the_tail_can_be_asked_for_after_the_farewell() {
     let mut peer = Peer::new();
     let (mut publisher, got) = published(to(&[&peer], Mode::Nak), &peer, 3);

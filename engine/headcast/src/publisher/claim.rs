@@ -6,6 +6,9 @@ use super::Publisher;
 use crate::clock;
 use crate::error::PublishError;
 
+/// After so many messages an owner who only publishes is no excuse for leaving receivers without an answer.
+const ATTEND_EVERY: u64 = 64;
+
 /// Room for one message in the ring. Dropped without [`commit`](Self::commit), it was never there.
 ///
 /// The bytes are those of an earlier message until they are written.
@@ -33,6 +36,9 @@ impl<'a> Claim<'a> {
         let now = clock::now();
         let seq = self.publisher.take_in(self.len, now);
         self.publisher.send_due(now.mono_ns)?;
+        if seq % ATTEND_EVERY == 0 {
+            self.publisher.attend()?;
+        }
         Ok(seq)
     }
 

@@ -56,14 +56,15 @@ impl Publisher {
         let often_enough = self.counters.heartbeats.get() + u64::from(self.copies);
         self.ended_ns = Some(clock::mono_ns());
         self.say()?;
-        let (mut asked_ns, mut asked) = (clock::mono_ns(), self.counters.naks.get());
+        // What was sent, not what was asked for: who never stops asking has soon had his share.
+        let (mut sent_ns, mut sent) = (clock::mono_ns(), self.repairs_tried());
         // When all peers are gone, nobody is told and nobody asks.
         while self.fanout.len() > 0 {
             let now_ns = clock::mono_ns();
-            if self.counters.naks.get() != asked {
-                (asked_ns, asked) = (now_ns, self.counters.naks.get());
+            if self.repairs_tried() != sent {
+                (sent_ns, sent) = (now_ns, self.repairs_tried());
             }
-            let quiet_ns = asked_ns.saturating_add(QUIET_NS);
+            let quiet_ns = sent_ns.saturating_add(QUIET_NS);
             let (done, wake_ns) = match &self.repairing {
                 Some(repairing) => (now_ns >= quiet_ns && repairing.is_idle(), quiet_ns.min(deadline_ns)),
                 None => (self.counters.heartbeats.get() >= often_enough, deadline_ns),
@@ -74,5 +75,9 @@ impl Publisher {
             self.turn(Some(Duration::from_nanos(wake_ns.saturating_sub(now_ns))))?;
         }
         Ok(())
+    }
+
+    fn repairs_tried(&self) -> u64 {
+        self.counters.repairs_sent.get() + self.counters.repairs_failed.get()
     }
 }

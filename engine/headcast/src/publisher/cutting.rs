@@ -59,7 +59,9 @@ impl Publisher {
         self.cut = Some(Cut::Own);
         let result = self.cut_own(payload, count);
         self.cut = None;
-        result
+        let seq = result?;
+        self.attend()?;
+        Ok(seq)
     }
 
     /// Cuts a message, and sends each datagram at once.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use headcast_proto::header::{PATH_OFFSET, path};
 use headcast_proto::repair::{Asker, Repair, Repairs};
@@ -41,6 +42,15 @@ impl Repairing {
 }
 
 impl Publisher {
+    /// Answers receivers though the owner does not turn. No message may be being cut.
+    #[cold]
+    pub(super) fn attend(&mut self) -> io::Result<()> {
+        if self.repairing.is_some() {
+            self.turn(Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+
     /// Whether requests may be waiting to be read.
     #[inline]
     pub(super) fn is_asked(&self) -> bool {

@@ -9,8 +9,11 @@ use super::{Beside, Pass, Publisher};
 use crate::clock;
 use crate::egress::Fanout;
 
-/// Passes that one turn sends before it looks at events again.
+/// Passes that are sent before events are looked at again.
 const PASSES_MAX: usize = 64;
+/// Where receivers may ask for repairs, no more passes than make so many datagrams, a few milliseconds' worth:
+/// with many peers, who asks would have given up by the time that it is heard.
+const DATAGRAMS_MAX: usize = 1024;
 
 /// What `send_due` did and left.
 pub(super) struct Due {
@@ -33,7 +36,10 @@ impl Publisher {
     #[cold]
     fn swap_peers(&mut self) {
         if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
-            self.peers_known = true;
+            self.passes_max = PASSES_MAX;
+            if self.repairing.is_some() {
+                self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);
+            }
             self.counters.peer_sets.add(1);
             self.forget_repairs();
         }
@@ -52,11 +58,12 @@ impl Publisher {
         Ok(due)
     }
 
-    /// Sends the copies that are due, at most [`PASSES_MAX`] passes. `now_ns` is monotonic.
+    /// Sends the copies that are due, at most `passes_max` passes. `now_ns` is monotonic.
     #[inline]
     pub(super) fn send_due(&mut self, mut now_ns: u64) -> io::Result<Due> {
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
-        if !self.peers_known {
+        let passes_max = self.passes_max;
+        if passes_max == 0 {
             return Ok(due);
         }
         if self.beside.is_some() && !self.finish_beside(now_ns)? {
@@ -65,7 +72,7 @@ impl Publisher {
         loop {
             if self.pass.is_none() {
                 match self.schedule.next(now_ns) {
-                    Next::Send { .. } if due.sent == PASSES_MAX => {
+                    Next::Send { .. } if due.sent >= passes_max => {
                         due.more = true;
                         return Ok(due);
                     }
