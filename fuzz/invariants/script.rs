@@ -8,6 +8,7 @@ pub(crate) const STEPS_MAX: usize = 512;
 
 pub(crate) struct Script<'a>(&'a [u8]);
 
+#[allow(dead_code, reason = "not every target reads every kind of number")]
 impl<'a> Script<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)

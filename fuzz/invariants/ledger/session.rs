@@ -8,18 +8,18 @@ use headcast_proto::header::path;
 
 /// A datagram that counted.
 #[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) index: u16,
-    pub(crate) count: u16,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) timestamp: u64,
-    pub(crate) rescued: bool,
+pub(super) struct Part {
+    pub(super) index: u16,
+    pub(super) count: u16,
+    pub(super) payload: Vec<u8>,
+    pub(super) timestamp: u64,
+    pub(super) rescued: bool,
     came_ns: u64,
     handed_on: bool,
 }
 
 impl Part {
-    pub(crate) fn new(datagram: &Datagram<'_>, came_ns: u64) -> Self {
+    pub(super) fn new(datagram: &Datagram<'_>, came_ns: u64) -> Self {
         let (index, count) = datagram.fragment();
         Self {
             index,

@@ -245,7 +245,7 @@ mod tests {
     fn items_come_back_in_order_and_whole() {
         let mut store = Store::new(40 * BLOCK);
         let mut list = List::EMPTY;
-        let payload = |seq: u64| -> Vec<u8> { (0..seq * 700).map(|i| (i ^ seq) as u8).collect() };
+        let payload = |seq: u64| -> Vec<u8> { (0..seq * 700).map(|i| (i ^ seq).to_le_bytes()[0]).collect() };
         for seq in [5, 9, 1, 7, 8, 2, 0, 6] {
             store.put(&mut list, item(seq), &payload(seq));
         }

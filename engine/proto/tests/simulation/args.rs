@@ -67,7 +67,8 @@ impl Args {
 
     /// Whether it is to run, by what `cargo test` asks for.
     pub(crate) fn is_wanted(&self) -> bool {
-        let matches = |filter: &String| if self.exact { NAME == filter } else { NAME.contains(filter.as_str()) };
+        let matches =
+            |filter: &String| if self.exact { NAME == filter } else { NAME.contains(filter.as_str()) };
         let wanted = (self.filters.is_empty() || self.filters.iter().any(matches))
             && !self.skip.iter().any(matches)
             && !self.ignored;

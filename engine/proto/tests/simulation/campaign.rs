@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::checks::Violation;
 use crate::plan::Plan;
@@ -25,60 +25,59 @@ pub(crate) fn one(seed: u64, verbose: bool) -> Result<(), String> {
 pub(crate) fn many(from: u64, seeds: u64) -> Result<(), String> {
     let started = now();
     let progress = std::io::stderr().is_terminal();
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let results = Mutex::new((Totals::default(), Vec::new()));
-    std::thread::scope(|scope| {
-        let (done, finished) = mpsc::channel::<()>();
-        for _ in 0..threads() {
-            let done = done.clone();
-            let (next, failed, results) = (&next, &failed, &results);
-            scope.spawn(move || {
-                let mut sum = Totals::default();
-                while !failed.load(Ordering::Relaxed) {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= seeds {
-                        break;
-                    }
-                    let seed = from.wrapping_add(at);
-                    match run(Plan::draw(seed), false) {
-                        Ok(totals) => sum += totals,
-                        Err(violation) => {
-                            failed.store(true, Ordering::Relaxed);
-                            lock(results).1.push((seed, violation));
-                        }
-                    }
-                }
-                lock(results).0 += sum;
-                drop(done);
-            });
-        }
-        drop(done);
-        while progress && finished.recv_timeout(Duration::from_millis(500)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let at = next.load(Ordering::Relaxed).min(seeds);
-            eprint!("\r{at} of {seeds} worlds");
+    let results = Mutex::new((0, Totals::default(), Vec::new()));
+    on_all_cores(seeds, |at| {
+        let seed = from.wrapping_add(at);
+        let result = run(Plan::draw(seed), false);
+        let (worlds, totals, failures) = &mut *lock(&results);
+        *worlds += 1;
+        if progress && *worlds % 50 == 0 {
+            eprint!("\r{worlds} of {seeds} worlds");
             let _ = std::io::stderr().flush();
         }
+        match result {
+            Ok(of_this) => *totals += of_this,
+            Err(violation) => failures.push((seed, violation)),
+        }
+        failures.is_empty()
     });
     if progress {
         eprint!("\r\x1b[K");
     }
-    let (totals, mut failures) = std::mem::take(&mut *lock(&results));
-    failures.sort_by_key(|(seed, _)| *seed);
-    let worlds = next.load(Ordering::Relaxed).min(seeds);
+    let (worlds, totals, mut failures) = std::mem::take(&mut *lock(&results));
     println!(
-        "simulation: {worlds} seeds, {} failures, {} messages, {} datagrams, {} deliveries, {} repairs, {} lost, in {:.1} s",
+        "simulation: {worlds} seeds, {} failures, {} messages, {} datagrams, {} repairs, in {:.1} s",
         failures.len(),
         totals.messages,
         totals.datagrams,
-        totals.deliveries,
         totals.repairs,
-        totals.lost,
         started.elapsed().as_secs_f64()
     );
+    failures.sort_by_key(|(seed, _)| *seed);
     match failures.first() {
         None => Ok(()),
         Some((seed, violation)) => Err(describe_seed(*seed, violation)),
     }
+}
+
+/// Calls `work` with each number below `count`, on all cores, until it says that this is enough.
+pub(crate) fn on_all_cores(count: u64, work: impl Fn(u64) -> bool + Sync) {
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        break;
+                    }
+                    if !work(at) {
+                        next.store(count, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// What was violated, and how.
@@ -98,9 +97,8 @@ thread_local! {
 
 /// Runs a world. A panic is a violation like any other.
 pub(crate) fn run(plan: Plan, told: bool) -> Result<Totals, Violation> {
-    catch_unwind(AssertUnwindSafe(|| World::new(plan, told).run())).unwrap_or_else(|_| {
-        Err(Violation { check: "nothing_panics", what: PANIC.with_borrow(Clone::clone) })
-    })
+    catch_unwind(AssertUnwindSafe(|| World::new(plan, told).run()))
+        .unwrap_or_else(|_| Err(Violation { check: "nothing_panics", what: PANIC.with_borrow(Clone::clone) }))
 }
 
 /// Keeps what panics say for their violations, instead of printing it.
@@ -108,11 +106,7 @@ pub(crate) fn keep_panics() {
     std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
 }
 
-pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

@@ -23,14 +23,7 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// Everything gets through once, in its turn.
     pub(crate) fn perfect(delay_ns: u64) -> Self {
-        Self {
-            loss: Loss::None,
-            delay_ns,
-            jitter_ns: 0,
-            stragglers: 0.0,
-            duplicated: 0.0,
-            corrupted: 0.0,
-        }
+        Self { loss: Loss::None, delay_ns, jitter_ns: 0, stragglers: 0.0, duplicated: 0.0, corrupted: 0.0 }
     }
 }
 

@@ -92,7 +92,11 @@ impl Subscriber {
         }
         story.tell(|| {
             let (seq, path) = (datagram.seq(), datagram.header().path);
-            format!("    {:?} {seq} of {}, path {path:#04x}: {verdict:?}", datagram.kind(), datagram.session())
+            format!(
+                "    {:?} {seq} of {}, path {path:#04x}: {verdict:?}",
+                datagram.kind(),
+                datagram.session()
+            )
         });
         self.count(verdict);
         self.listen();
@@ -202,11 +206,11 @@ impl Subscriber {
             return Ok(());
         }
         nothing_is_missing_at_the_end(&self.receiver)?;
-        self.ledgers.all().iter().try_for_each(|ledger| {
-            ledger.everything_is_accounted_for(&records.all[ledger.record])
-        })
+        self.ledgers
+            .all()
+            .iter()
+            .try_for_each(|ledger| ledger.everything_is_accounted_for(&records.all[ledger.record]))
     }
-
 }
 
 /// The sequences of a request, for the story.

@@ -33,7 +33,8 @@ pub(crate) fn write(target: &Path) -> Result<(), String> {
         return save(&target, &page::table(&rows));
     }
     let page_path = target.join("reliability.md");
-    let page = std::fs::read_to_string(&page_path).map_err(|error| format!("{}: {error}", page_path.display()))?;
+    let page =
+        std::fs::read_to_string(&page_path).map_err(|error| format!("{}: {error}", page_path.display()))?;
     save(&page_path, &page::with_table(&page, &rows)?)?;
     save(&target.join("reliability.svg"), &picture::draw(&rows)?)
 }

@@ -70,14 +70,12 @@ impl World {
     pub(crate) fn new(plan: Plan, told: bool) -> Self {
         let mut rng = Rng::new(plan.seed ^ 0x0057_6f72_6c64);
         let link = |conditions: &Conditions, rng: &mut Rng| {
-            let at_first = if plan.warm_ns > 0 { Conditions::perfect(conditions.delay_ns) } else { *conditions };
+            let at_first =
+                if plan.warm_ns > 0 { Conditions::perfect(conditions.delay_ns) } else { *conditions };
             Link::new(at_first, rng.fork())
         };
-        let links = plan
-            .paths
-            .iter()
-            .map(|[there, back]| [link(there, &mut rng), link(back, &mut rng)])
-            .collect();
+        let links =
+            plan.paths.iter().map(|[there, back]| [link(there, &mut rng), link(back, &mut rng)]).collect();
         Self {
             now_ns: MONO_NS,
             agenda: Agenda::default(),

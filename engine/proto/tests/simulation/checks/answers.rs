@@ -41,13 +41,7 @@ impl Answers {
     }
 
     /// The peers are others now, and nothing waits any more.
-    pub(crate) fn peers(
-        &mut self,
-        now: &[Address],
-        now_ns: u64,
-        stream_bytes: u64,
-        dropped: u64,
-    ) -> Checked {
+    pub(crate) fn peers(&mut self, now: &[Address], now_ns: u64, stream_bytes: u64, dropped: u64) -> Checked {
         ensure(dropped == self.waiting, "what_waits_is_known", || {
             format!("{dropped} repairs were waiting, and not {}", self.waiting)
         })?;

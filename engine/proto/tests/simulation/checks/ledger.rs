@@ -148,7 +148,12 @@ impl Ledger {
         ensure(published.first == seq, "messages_are_whole", || format!("sequence {seq} begins no message"))?;
         payload(self.id, record.shape, seq, published.count, scratch);
         ensure(scratch == bytes, "payloads_are_exact", || {
-            format!("message {seq} of {} has {} bytes, not the {} published", self.id.session, bytes.len(), scratch.len())
+            format!(
+                "message {seq} of {} has {} bytes, not the {} published",
+                self.id.session,
+                bytes.len(),
+                scratch.len()
+            )
         })?;
         ensure(timestamp == published.timestamp, "timestamps_are_exact", || {
             format!("message {seq}: {timestamp}, published at {}", published.timestamp)
@@ -182,7 +187,9 @@ impl Ledger {
             ensure(before.is(AWAITED), "gaps_are_of_what_was_awaited", || {
                 format!("sequence {seq} was not awaited and is told as lost")
             })?;
-            ensure(!before.is(LOST), "lost_is_told_once", || format!("sequence {seq} is told as lost again"))?;
+            ensure(!before.is(LOST), "lost_is_told_once", || {
+                format!("sequence {seq} is told as lost again")
+            })?;
             ensure(!before.is(ARRIVED | DELIVERED), "never_both_delivered_and_lost", || {
                 format!("sequence {seq} has arrived and is told as lost")
             })?;
@@ -255,7 +262,10 @@ impl Ledger {
             let told = is(seq, ARRIVED) && published.is_some_and(incomplete);
             ensure(told, "everything_is_accounted_for", || {
                 let fate = self.fates[seq as usize];
-                format!("sequence {seq} of {} was neither delivered nor told as lost: {fate:?}", self.id.session)
+                format!(
+                    "sequence {seq} of {} was neither delivered nor told as lost: {fate:?}",
+                    self.id.session
+                )
             })?;
         }
         Ok(())

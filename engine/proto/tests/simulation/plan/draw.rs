@@ -122,11 +122,7 @@ fn conditions(rng: &mut Rng) -> Conditions {
     let loss = match rng.below(5) {
         0 => Loss::None,
         1 | 2 => Loss::Independent { mean },
-        _ => Loss::Bursts {
-            mean,
-            slots: rng.between(2, 20) as f64,
-            slot_ns: rng.magnitude(10 * US, MS),
-        },
+        _ => Loss::Bursts { mean, slots: rng.between(2, 20) as f64, slot_ns: rng.magnitude(10 * US, MS) },
     };
     let delay_ns = rng.magnitude(20 * US, 10 * MS);
     Conditions {

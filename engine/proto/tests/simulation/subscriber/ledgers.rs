@@ -137,7 +137,8 @@ impl Ledgers {
             session: datagram.session(),
             stream: datagram.stream(),
         };
-        let opened = heard.iter().any(|heard| matches!(heard, Heard::Opened { id: opened, .. } if *opened == id));
+        let opened =
+            heard.iter().any(|heard| matches!(heard, Heard::Opened { id: opened, .. } if *opened == id));
         let accepted = matches!(verdict, Verdict::Deliver { .. } | Verdict::Kept);
         if records.find(id).is_none() {
             self.forged |= accepted || opened;
@@ -147,7 +148,9 @@ impl Ledgers {
             return Ok(());
         }
         if let Verdict::Deliver { opened: says, .. } = verdict {
-            ensure(!opened || says, "opening_is_told", || format!("{id:?} opens, its verdict is {verdict:?}"))?;
+            ensure(!opened || says, "opening_is_told", || {
+                format!("{id:?} opens, its verdict is {verdict:?}")
+            })?;
         }
         if opened {
             self.open(now, datagram, id, records);
@@ -167,9 +170,7 @@ impl Ledgers {
             }
             Verdict::Kept => ledger.arrived(seq, now_ns),
             // Of what there is no room for it is known that it exists, as of what a heartbeat names.
-            Verdict::Noted
-            | Verdict::Ended
-            | Verdict::Refused(Refusal::Memory | Refusal::MessageTooLong)
+            Verdict::Noted | Verdict::Ended | Verdict::Refused(Refusal::Memory | Refusal::MessageTooLong)
                 if is_current =>
             {
                 let leaps = |gap: &Heard| matches!(gap, Heard::Gap { id: of, to, .. } if *of == id && *to > ledger.known);
@@ -180,11 +181,9 @@ impl Ledgers {
                 }
                 Ok(())
             }
-            Verdict::Duplicate => {
-                ensure(ledger.is_over(seq), "only_what_came_before_is_a_duplicate", || {
-                    format!("sequence {seq} of {} has not come before", id.session)
-                })
-            }
+            Verdict::Duplicate => ensure(ledger.is_over(seq), "only_what_came_before_is_a_duplicate", || {
+                format!("sequence {seq} of {} has not come before", id.session)
+            }),
             _ => Ok(()),
         }
     }
@@ -280,7 +279,14 @@ impl Ledgers {
         })
     }
 
-    fn delivered(&mut self, id: StreamId, seq: u64, bytes: &[u8], timestamp: u64, records: &Records) -> Checked {
+    fn delivered(
+        &mut self,
+        id: StreamId,
+        seq: u64,
+        bytes: &[u8],
+        timestamp: u64,
+        records: &Records,
+    ) -> Checked {
         let in_order = self.hold_max_ns.is_some();
         let mut scratch = std::mem::take(&mut self.scratch);
         let checked = match self.of_mut(id, records) {

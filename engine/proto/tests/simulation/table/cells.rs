@@ -58,7 +58,9 @@ impl Cell {
     /// All of them, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let of = |bursts| {
-            MODES.into_iter().flat_map(move |mode| MEANS.into_iter().map(move |mean| Self { mode, mean, bursts }))
+            MODES
+                .into_iter()
+                .flat_map(move |mode| MEANS.into_iter().map(move |mean| Self { mode, mean, bursts }))
         };
         of(false).chain(of(true))
     }

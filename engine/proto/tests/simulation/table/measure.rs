@@ -2,12 +2,11 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cells::{Cell, MESSAGES, WORLDS};
 use super::interval::{Sample, Z_95};
 use super::{Row, formula};
-use crate::campaign::{describe, run, threads};
+use crate::campaign::{describe, lock, on_all_cores, run};
 use crate::world::Totals;
 
 /// What came out of the worlds of a cell.
@@ -61,26 +60,16 @@ pub(super) fn all() -> Result<Vec<Row>, String> {
 }
 
 fn measure(cell: &Cell, first_seed: u64) -> Result<Measured, String> {
-    let next = AtomicU64::new(0);
     let results: Mutex<Vec<Option<Totals>>> = Mutex::new(vec![None; WORLDS as usize]);
     let failure: Mutex<Option<String>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..threads() {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= WORLDS {
-                        break;
-                    }
-                    match run(cell.plan(first_seed + at), false) {
-                        Ok(totals) => lock(&results)[at as usize] = Some(totals),
-                        Err(violation) => {
-                            next.store(WORLDS, Ordering::Relaxed);
-                            *lock(&failure) = Some(format!("{cell}: {}", describe(&violation)));
-                        }
-                    }
-                }
-            });
+    on_all_cores(WORLDS, |at| match run(cell.plan(first_seed + at), false) {
+        Ok(totals) => {
+            lock(&results)[at as usize] = Some(totals);
+            true
+        }
+        Err(violation) => {
+            *lock(&failure) = Some(format!("{cell}: {}", describe(&violation)));
+            false
         }
     });
     if let Some(failure) = lock(&failure).take() {
@@ -102,8 +91,4 @@ fn measure(cell: &Cell, first_seed: u64) -> Result<Measured, String> {
         first_bytes: sum(|world| world.first_bytes),
         other_bytes: sum(|world| world.other_bytes),
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -84,10 +84,8 @@ fn paint_mode(
     colour: RGBColor,
     at: usize,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let formula: Vec<(f64, f64)> = rows
-        .iter()
-        .filter_map(|row| Some((row.cell.mean.log10(), row.formula?.log10())))
-        .collect();
+    let formula: Vec<(f64, f64)> =
+        rows.iter().filter_map(|row| Some((row.cell.mean.log10(), row.formula?.log10()))).collect();
     chart.draw_series([PathElement::new(formula, colour.stroke_width(1))])?;
     for row in rows {
         // Side by side, where they would lie on one another.
@@ -104,15 +102,19 @@ fn paint_mode(
     Ok(())
 }
 
-fn paint_legend(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), Box<dyn std::error::Error>> {
+fn paint_legend(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut x = 70;
-    let style = TextStyle::from(("sans-serif", 14).into_font()).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
+    let style =
+        TextStyle::from(("sans-serif", 14).into_font()).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
     for (Mode { name, .. }, colour) in MODES.iter().zip(COLOURS) {
         area.draw(&Circle::new((x, 10), 5, colour.filled()))?;
         area.draw(&Text::new(*name, (x + 12, 10), style.clone()))?;
         x += 40 + 8 * name.len() as i32;
     }
-    let notes = "point: measured, with its 95 % interval; triangle: none lost, so below this; line: the formula";
+    let notes =
+        "point: measured, with its 95 % interval; triangle: none lost, so below this; line: the formula";
     area.draw(&Text::new(notes, (x, 10), style))?;
     Ok(())
 }

@@ -158,7 +158,8 @@ impl World {
             return self.request_of_anybody(node).1;
         }
         let record = self.rng.below(self.records.all.len().max(1) as u64) as usize;
-        let Some((id, last)) = self.records.all.get(record).map(|record| (record.id, record.last_seq())) else {
+        let Some((id, last)) = self.records.all.get(record).map(|record| (record.id, record.last_seq()))
+        else {
             return self.noise();
         };
         let session = if self.rng.chance(0.2) { self.some_session() } else { id.session };

@@ -103,16 +103,17 @@ impl World {
     fn is_repairable(&self, at: usize, run: &Subscriber, record: usize, seq: u64) -> bool {
         let publishers = self.publishers.iter().enumerate();
         let mut theirs = publishers.filter_map(|(p, place)| Some((p, place.run.as_ref()?)));
-        let Some((p, publisher)) = theirs.find(|(_, publisher)| publisher.record == record) else { return false };
+        let Some((p, publisher)) = theirs.find(|(_, publisher)| publisher.record == record) else {
+            return false;
+        };
         let id = self.records.all[record].id;
         let (Some(answers), Some(ledger)) = (&publisher.answers, run.ledgers.of(id)) else { return false };
         let noticed_ns = ledger.noticed_ns(seq);
         let address = self.address(Node::Subscriber(at));
         let plan = &self.plan.subscribers[at];
         // It was noticed after all was well, and there was time to ask before the window moved on.
-        let in_time = noticed_ns >= self.healed_ns
-            && ledger.known - seq < run.ledgers.span
-            && self.is_patient(p, plan);
+        let in_time =
+            noticed_ns >= self.healed_ns && ledger.known - seq < run.ledgers.span && self.is_patient(p, plan);
         let keeps = plan.order == Order::AtOnce && self.is_whole(record, seq) || has_memory(plan);
         let answered = answers.peer_since_ns(address).is_some_and(|since_ns| since_ns <= noticed_ns)
             && answers.cut_short_ns(address).is_none_or(|cut_short_ns| cut_short_ns < noticed_ns);

@@ -28,7 +28,9 @@ impl World {
         let seq = Datagram::parse(&mail.bytes).map_or(0, |datagram| datagram.seq());
         match mail.purpose {
             Purpose::First if self.measured.contains(&seq) => self.totals.first_bytes += len,
-            Purpose::Later | Purpose::Repair if self.measured.contains(&seq) => self.totals.other_bytes += len,
+            Purpose::Later | Purpose::Repair if self.measured.contains(&seq) => {
+                self.totals.other_bytes += len
+            }
             Purpose::Request if !self.phase.is_healed() => self.totals.other_bytes += len,
             _ => {}
         }

@@ -209,7 +209,13 @@ impl World {
     }
 
     /// Something has come to the socket that a publisher sends from.
-    pub(super) fn publisher_receive(&mut self, at: usize, to: Address, from: Address, bytes: &[u8]) -> Checked {
+    pub(super) fn publisher_receive(
+        &mut self,
+        at: usize,
+        to: Address,
+        from: Address,
+        bytes: &[u8],
+    ) -> Checked {
         let now = self.now_of(Node::Publisher(at));
         if to.host != self.publishers[at].host {
             return Ok(());
@@ -220,7 +226,13 @@ impl World {
     }
 
     /// A datagram has come to a subscriber.
-    pub(super) fn subscriber_accept(&mut self, at: usize, to: Address, from: Address, bytes: &[u8]) -> Checked {
+    pub(super) fn subscriber_accept(
+        &mut self,
+        at: usize,
+        to: Address,
+        from: Address,
+        bytes: &[u8],
+    ) -> Checked {
         let now = self.now_of(Node::Subscriber(at));
         if to.host != self.subscribers[at].host {
             return Ok(());
