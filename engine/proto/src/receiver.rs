@@ -21,7 +21,7 @@
 //! ```
 //!
 //! A publisher that is not heard meanwhile has had no chance to answer: then it is not given up before it has
-//! been heard after four requests, or for as long as it takes to call it silent.
+//! been heard after eight requests, or for as long as it takes to call it silent.
 
 mod asking;
 mod common;

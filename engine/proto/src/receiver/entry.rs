@@ -55,7 +55,7 @@ pub(super) struct Entry {
     lag_ns: u64,
     pub(super) rtt_ns: u64,
     /// The sequence that was asked for to measure the round trip, and when; 0 for none.
-    probe: u64,
+    pub(super) probe: u64,
     probe_ns: u64,
     given_up: GivenUp,
     /// The session before, how far it had come, and whether it had ended.

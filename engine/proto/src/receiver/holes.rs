@@ -17,7 +17,7 @@ const ASK_AGAIN_MAX_NS: u64 = 8_000_000;
 const ASK_AGAIN_WAITING_NS: u64 = 64_000_000;
 /// It does not give up before the publisher has been heard after so many requests: one that stands still, or
 /// cannot be reached, has not had a chance to answer.
-const CHANCES_MIN: u32 = 4;
+const CHANCES_MIN: u32 = 8;
 /// But it does not wait for a publisher that is silent.
 const WAIT_MAX_NS: u64 = super::SILENT_NS;
 /// A round trip is not believed to be longer than this.
