@@ -79,8 +79,7 @@ pub struct Publisher {
     egress: Egress,
     /// The copy that is going out.
     pass: Option<Pass>,
-    /// Passes that are sent before events are looked at again; 0 until anybody has said who the peers are, for until
-    /// then messages wait.
+    /// Passes that a turn sends before it looks at events again.
     passes_max: usize,
     /// What is going out instead that does not lie in the ring.
     beside: Option<Beside>,
@@ -93,6 +92,8 @@ pub struct Publisher {
     repairing: Option<Box<Repairing>>,
     /// The message that is being cut into datagrams.
     cut: Option<Cut>,
+    /// Whether anybody has said who the peers are; until then messages wait.
+    peers_known: bool,
     intake: Intake<Fanout>,
     ingress: Option<Ingress>,
     /// The local socket may have more, but there was no room for it or no time.

@@ -11,7 +11,8 @@ use crate::body::{NakEntry, nak_sequences};
 /// The most datagrams that one request is answered with.
 pub const ANSWER_MAX: usize = 64;
 /// How many repairs are remembered: the ones that wait to be sent, and the ones just sent.
-const RECENT: usize = 4096;
+const RECENT: usize = 1 << RECENT_BITS;
+const RECENT_BITS: u32 = 14;
 /// A receiver that starts again within this time is not welcomed again.
 const WELCOME_AGAIN_S: u32 = 10;
 
@@ -97,7 +98,7 @@ struct Recent {
 }
 
 impl Repairs {
-    /// Nothing waits yet. Memory: some 160 KiB.
+    /// Nothing waits yet. Memory: 640 KiB.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let free = Recent { repair: Repair { peer: 0, seq: 0 }, until_ns: 0 };
@@ -207,9 +208,8 @@ impl Credit {
 fn place(repair: Repair) -> usize {
     // Fibonacci hashing: the high bits of the product are the best mixed.
     let key = repair.seq ^ u64::from(repair.peer).rotate_left(40);
-    usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52).unwrap_or(0)
+    usize::try_from(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - RECENT_BITS)).unwrap_or(0)
 }
-const _: () = assert!(RECENT == 1 << (64 - 52));
 
 #[cfg(test)]
 mod tests;

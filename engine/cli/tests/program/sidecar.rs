@@ -107,7 +107,9 @@ fn sigterm_under_load_sends_everything_that_was_accepted() {
     // Two cores may be too few for the receiver to keep up; then its socket says what it dropped.
     let count = |name: &str| totals[name].as_u64().expect("a number");
     let lost = count("lost") + count("missing");
-    assert_eq!(count("delivered") + lost, u64::from(accepted), "{totals}");
+    let known = count("delivered") + lost;
+    // The farewell may be among what it dropped; then the last messages are lost without its knowing of them.
+    assert!(known == u64::from(accepted) || count("ended") == 0 && known < u64::from(accepted), "{totals}");
     assert!(2 * lost <= count("socket_dropped"), "a message is lost only with both its copies: {totals}");
 }
 

@@ -13,6 +13,7 @@ use headcast_udp::Capabilities;
 use mio::{Events, Poll, Waker};
 
 use super::repairing::Repairing;
+use super::sending::PASSES_MAX;
 use super::{ANSWERS, Backlog, EGRESS, INGRESS, Mode, Publisher, TIMER, WAKER};
 use crate::clock::{self, nanos};
 use crate::control::Control;
@@ -315,7 +316,8 @@ impl Builder {
             fanout: Box::new(Fanout::new(&PeerSet::default(), plan)),
             egress,
             pass: None,
-            passes_max: 0,
+            passes_max: PASSES_MAX,
+            peers_known: false,
             beside: None,
             heartbeat: Heartbeat::new(),
             beat: [0; HEADER_LEN],

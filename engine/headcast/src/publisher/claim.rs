@@ -35,8 +35,8 @@ impl<'a> Claim<'a> {
     pub fn commit(self) -> Result<u64, PublishError> {
         let now = clock::now();
         let seq = self.publisher.take_in(self.len, now);
-        self.publisher.send_due(now.mono_ns)?;
-        if seq % ATTEND_EVERY == 0 {
+        self.publisher.send_due::<false>(now.mono_ns)?;
+        if seq.is_multiple_of(ATTEND_EVERY) {
             self.publisher.attend()?;
         }
         Ok(seq)

@@ -77,7 +77,7 @@ impl Publisher {
             self.ring.slot_mut(seq).payload_mut(bytes.len()).copy_from_slice(bytes);
             self.take_part(bytes.len(), part, now);
             part = part.next();
-            self.send_due(clock::mono_ns())?;
+            self.send_due::<false>(clock::mono_ns())?;
         }
         Ok(first)
     }

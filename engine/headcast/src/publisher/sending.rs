@@ -10,7 +10,7 @@ use crate::clock;
 use crate::egress::Fanout;
 
 /// Passes that are sent before events are looked at again.
-const PASSES_MAX: usize = 64;
+pub(super) const PASSES_MAX: usize = 64;
 /// Where receivers may ask for repairs, no more passes than make so many datagrams, a few milliseconds' worth:
 /// with many peers, who asks would have given up by the time that it is heard.
 const DATAGRAMS_MAX: usize = 1024;
@@ -36,7 +36,7 @@ impl Publisher {
     #[cold]
     fn swap_peers(&mut self) {
         if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
-            self.passes_max = PASSES_MAX;
+            self.peers_known = true;
             if self.repairing.is_some() {
                 self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);
             }
@@ -47,7 +47,7 @@ impl Publisher {
 
     /// Sends what is due, then what only goes out when nothing else does. `now_ns` is monotonic.
     pub(super) fn send(&mut self, now_ns: u64) -> io::Result<Due> {
-        let mut due = self.send_due(now_ns)?;
+        let mut due = self.send_due::<true>(now_ns)?;
         if self.is_sending() {
             return Ok(due);
         }
@@ -58,12 +58,13 @@ impl Publisher {
         Ok(due)
     }
 
-    /// Sends the copies that are due, at most `passes_max` passes. `now_ns` is monotonic.
+    /// Sends the copies that are due, at most [`PASSES_MAX`] passes; with `BRIEFLY`, at most as many as a turn may.
+    /// `now_ns` is monotonic.
     #[inline]
-    pub(super) fn send_due(&mut self, mut now_ns: u64) -> io::Result<Due> {
+    pub(super) fn send_due<const BRIEFLY: bool>(&mut self, mut now_ns: u64) -> io::Result<Due> {
+        let passes_max = if BRIEFLY { self.passes_max } else { PASSES_MAX };
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
-        let passes_max = self.passes_max;
-        if passes_max == 0 {
+        if !self.peers_known {
             return Ok(due);
         }
         if self.beside.is_some() && !self.finish_beside(now_ns)? {

@@ -93,7 +93,7 @@ fn who_has_just_started_may_ask_for_the_past_but_not_again_and_again() {
 
 #[test]
 fn what_waits_is_bounded_whoever_asks() {
-    let (mut repairs, mut credits) = (Repairs::new(POLICY), vec![Credit::default(); 200]);
+    let (mut repairs, mut credits) = (Repairs::new(POLICY), vec![Credit::default(); 800]);
     let mut asked = [0; 2];
     for (peer, credit) in (0..).zip(&mut credits) {
         let result = repairs.ask(asker(peer, MS, 1), credit, &[entry(1, u64::MAX >> 1)], stored);
