@@ -255,7 +255,7 @@ fn take_events(of: &mut Receiver) -> Vec<Told> {
                 Told::Message { id, seq, timestamp, rescued, payload: payload.to_vec() }
             }
             Event::Gap { id, from, to } => Told::Gap { id, from, to },
-            Event::Opened { id, seq, before } => Told::Opened { id, seq, before },
+            Event::Opened { id, seq, before, .. } => Told::Opened { id, seq, before },
             Event::Ended { id } => Told::Ended { id },
             Event::Silent { .. } => Told::Silent,
         });

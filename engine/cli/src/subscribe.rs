@@ -253,10 +253,10 @@ fn told(event: &Event<'_>) -> Option<Value> {
             value["to"] = json!(to);
             value["count"] = json!(to - from + 1);
         }
-        Event::Opened { seq, before, .. } => {
+        Event::Opened { seq, from, before, .. } => {
             value["seq"] = json!(seq);
             // Whoever joins late starts here, and has not asked for what came before unless --history says so.
-            value["joined_late"] = json!(*seq > 1);
+            value["joined_late"] = json!(*from > 1);
             value["restart_of"] = json!(before.map(|session| session.to_string()));
         }
         _ => {}

@@ -162,8 +162,10 @@ pub enum Event<'a> {
     Opened {
         /// Which.
         id: StreamId,
-        /// The sequence that was heard first; what is awaited may begin earlier.
+        /// The sequence that was heard first.
         seq: u64,
+        /// The first one that is awaited: more than 1 for who joins late.
+        from: u64,
         /// The session that it replaces.
         before: Option<Session>,
     },
@@ -338,8 +340,7 @@ impl Receiver {
         if entry.is_none_or(|entry| entry.id.session != datagram.session()) {
             // Of a session that was never heard there is nothing to miss, unless it has only just begun.
             self.check_stream(datagram).map_err(Outcome::Refused)?;
-            let begun = datagram.seq() > 0 && datagram.seq() <= entry::FRESH_MAX;
-            if !begun || !self.common.is_fresh(datagram) || self.open(now, datagram).is_err() {
+            if !self.common.is_fresh(datagram) || self.open(now, datagram).is_err() {
                 return Ok(Verdict::Noted);
             }
         }

@@ -26,6 +26,8 @@ pub enum Event<'a> {
         id: StreamId,
         /// The sequence that was heard first.
         seq: u64,
+        /// The first one that is awaited: more than 1 for who joins late.
+        from: u64,
         /// The session of the same publisher that it replaces.
         before: Option<Session>,
     },
@@ -84,9 +86,9 @@ impl Subscriber {
                 counters.lost.add((to - from).saturating_add(1));
                 Event::Gap { id, from, to }
             }
-            receiver::Event::Opened { id, seq, before } => {
+            receiver::Event::Opened { id, seq, from, before } => {
                 counters.sessions.add(1);
-                Event::Opened { id, seq, before }
+                Event::Opened { id, seq, from, before }
             }
             receiver::Event::Ended { id } => {
                 counters.ended.add(1);

@@ -10,6 +10,10 @@ use super::{Limits, Stats};
 use crate::header::DATAGRAM_MAX;
 use crate::{Datagram, Sequencer, Window};
 
+/// A session that began while this receiver was there is awaited from its first sequence, if what is heard
+/// first is not further on than this.
+const FRESH_MAX: u64 = 64;
+
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) store: Store,
@@ -77,9 +81,19 @@ impl Common {
         }
     }
 
-    /// Whether a session began while this receiver was there.
+    /// Whether a session began while this receiver was there, and has only just begun.
     pub(super) fn is_fresh(&self, datagram: &Datagram<'_>) -> bool {
-        datagram.session().start_ms() >= self.since_ms
+        datagram.session().start_ms() >= self.since_ms && (1..=FRESH_MAX).contains(&datagram.seq())
+    }
+
+    /// The first sequence of a session that is not the past: the one that is heard first, or its message's first,
+    /// or the very first if it has only just begun. Only silence lets an earlier session in, so one that comes back
+    /// was heard before, or is as good as that.
+    pub(super) fn first_awaited(&self, datagram: &Datagram<'_>, comes_back: bool) -> u64 {
+        if self.is_fresh(datagram) && !comes_back {
+            return 1;
+        }
+        datagram.seq() - u64::from(datagram.fragment().0)
     }
 
     /// From where on to ask for what was sent before `start`.

@@ -9,9 +9,6 @@ use crate::header::flags;
 use crate::window::Arrival;
 use crate::{Datagram, Now, Refusal, Session, Window};
 
-/// A session that began while this receiver was there is awaited from its first sequence, if what is heard
-/// first is not further on than this.
-pub(super) const FRESH_MAX: u64 = 64;
 /// Requests that may be made at once, and for how many datagrams there is one more.
 const REQUESTS_BURST: u64 = 64;
 const HEARD_EACH: u64 = 4;
@@ -145,25 +142,29 @@ impl Entry {
         (self.heard_ns, self.new_ns) = (now.mono_ns, now.mono_ns);
         (common.noticed, common.place) = (true, self.place);
 
-        common.told.push(Told::Opened { id: self.id, seq: datagram.seq(), before });
+        let comes_back = before.is_some_and(|before| before > session);
+        let from = if returns { seen.saturating_add(1) } else { common.first_awaited(datagram, comes_back) };
+        common.told.push(Told::Opened { id: self.id, seq: datagram.seq(), from, before });
         if datagram.seq() <= seen {
             // All of it has been heard before: there is nothing to wait for yet.
             self.next = if common.order.is_some() { seen.saturating_add(1) } else { 0 };
         } else if returns {
             self.resume(common, now, datagram);
         } else {
-            let comes_back = before.is_some_and(|before| before > session);
-            self.begin_at(common, now, datagram, comes_back);
+            self.begin_at(common, now, datagram, from, comes_back);
         }
     }
 
-    /// Begins to wait for what follows the first datagram of a session. Only silence lets an earlier session
-    /// in, so one that comes back was heard before, or is as good as that: its past is not asked for.
-    fn begin_at(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>, comes_back: bool) {
+    /// Begins to wait for a session from `start` on; one that comes back is not asked for its past.
+    fn begin_at(
+        &mut self,
+        common: &mut Common,
+        now: Now,
+        datagram: &Datagram<'_>,
+        start: u64,
+        comes_back: bool,
+    ) {
         let seq = datagram.seq();
-        let heard = seq - u64::from(datagram.fragment().0);
-        let fresh = common.is_fresh(datagram) && seq <= FRESH_MAX;
-        let start = if fresh && !comes_back { 1 } else { heard };
         let past = if comes_back { start } else { common.history_from(datagram, start) };
         self.window.start_at(past, seq);
         let patience = self.patience(common, datagram);

@@ -24,6 +24,7 @@ pub(super) enum Told {
     Opened {
         id: StreamId,
         seq: u64,
+        from: u64,
         before: Option<Session>,
     },
     Ended(StreamId),
@@ -70,7 +71,7 @@ impl Tidings {
     pub(super) fn pop(&mut self) -> Option<Event<'static>> {
         Some(match self.0.pop_front()? {
             Told::Leaving => return self.pop(),
-            Told::Opened { id, seq, before } => Event::Opened { id, seq, before },
+            Told::Opened { id, seq, from, before } => Event::Opened { id, seq, from, before },
             Told::Ended(id) => Event::Ended { id },
             Told::Silent(id) => Event::Silent { id },
             Told::LostRange { id, from, to } => self.gap(id, from, to),

@@ -106,10 +106,10 @@ fn the_past_of_who_does_not_repair_is_not_asked_for() {
 fn a_session_that_opens_tells_which_one_it_replaces() {
     let (mut to, old, new) = (receiver(), Source::new(1, 0), Source::new(1, 5));
     old.send(&mut to, 7, 0, at(1));
-    assert_eq!(to.event(), Some(Event::Opened { id: old.id(), seq: 7, before: None }));
+    assert_eq!(to.event(), Some(Event::Opened { id: old.id(), seq: 7, from: 7, before: None }));
     assert_eq!(to.event(), None);
     new.send(&mut to, 1, 0, at(6));
-    assert_eq!(to.event(), Some(Event::Opened { id: new.id(), seq: 1, before: Some(old.session) }));
+    assert_eq!(to.event(), Some(Event::Opened { id: new.id(), seq: 1, from: 1, before: Some(old.session) }));
     assert_eq!(to.event(), None);
 }
 

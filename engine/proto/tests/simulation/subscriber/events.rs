@@ -29,7 +29,7 @@ impl Subscriber {
                     Heard::Message { id, seq, timestamp, bytes: from..self.bytes.len() }
                 }
                 Event::Gap { id, from, to } => Heard::Gap { id, from, to },
-                Event::Opened { id, seq, before } => Heard::Opened { id, seq, before },
+                Event::Opened { id, seq, before, .. } => Heard::Opened { id, seq, before },
                 Event::Ended { id } => Heard::Ended { id },
                 Event::Silent { id } => Heard::Silent { id },
             });
