@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -131,22 +131,21 @@ pub fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
     // Nothing is measured cold, and the greedy one learns whom to ask.
     measure(&mut publisher)?;
 
-    let threshold = (options.loss / 100.0 * f64::from(u32::MAX)) as u32;
     let progress = ProgressBar::new(2 * options.pairs as u64).with_style(
         ProgressStyle::with_template("[{bar:30}] {pos}/{len} pairs, {eta} left").expect("a valid template"),
     );
     let (mut losing, mut asking) = (Vec::new(), Vec::new());
     for turn in 0..options.pairs {
-        for (pairs, trouble) in [(&mut losing, threshold), (&mut asking, 0)] {
+        for (pairs, loses) in [(&mut losing, true), (&mut asking, false)] {
             let mut rates = [0.0; 2];
             for half in 0..2 {
                 // A B, then B A.
                 let troubled = (half + turn) % 2 == 0;
-                audience.loss.store(if troubled { trouble } else { 0 }, Relaxed);
-                greedy.asking.store(troubled && trouble == 0, Relaxed);
+                audience.losing.store(troubled && loses, Relaxed);
+                greedy.asking.store(troubled && !loses, Relaxed);
                 rates[usize::from(troubled)] = measure(&mut publisher)?;
                 greedy.asking.store(false, Relaxed);
-                audience.loss.store(0, Relaxed);
+                audience.losing.store(false, Relaxed);
             }
             pairs.push((rates[1], rates[0]));
             progress.inc(1);
@@ -174,23 +173,24 @@ pub fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
 /// The subscribers, on a thread of their own.
 struct Audience {
     addresses: Vec<SocketAddr>,
-    /// What part of the datagrams is dropped, of `u32::MAX`.
-    loss: Arc<AtomicU32>,
+    /// Whether datagrams are dropped.
+    losing: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<[u64; 3]>,
 }
 
 impl Audience {
     fn start(options: &Options) -> Result<Self, Box<dyn Error>> {
-        let loss = Arc::new(AtomicU32::new(0));
+        let losing = Arc::new(AtomicBool::new(false));
+        let part = options.loss / 100.0;
         let mut poll = Poll::new()?;
         let mut subscribers = Vec::new();
         for at in 0..options.peers {
-            let (threshold, mut random) = (Arc::clone(&loss), SplitMix64(options.seed ^ (at as u64) << 32));
+            let (losing, mut random) = (Arc::clone(&losing), SplitMix64(options.seed ^ (at as u64) << 32));
             let mut subscriber = Subscriber::builder()
                 .listen((Ipv4Addr::LOCALHOST, 0).into())
                 .publishers(2)
-                .impair(move |_| (random.next() >> 32) < threshold.load(Relaxed).into())
+                .impair(move |_| losing.load(Relaxed) && random.next() as f64 / (u64::MAX as f64) < part)
                 .build()?;
             poll.registry().register(&mut subscriber, Token(at), Interest::READABLE)?;
             subscribers.push(subscriber);
@@ -212,7 +212,7 @@ impl Audience {
             };
             [sum(|c| c.impaired.get()), sum(|c| c.lost.get()), sum(|c| c.socket_dropped.get())]
         })?;
-        Ok(Self { addresses, loss, stopping, thread })
+        Ok(Self { addresses, losing, stopping, thread })
     }
 
     /// What was dropped on purpose, lost for good, and dropped by sockets.
