@@ -25,28 +25,28 @@ fn with_five_percent_lost_in_bursts_a_hundred_subscribers_get_a_hundred_thousand
         publisher.counters().each().collect::<std::collections::BTreeMap<_, _>>()
     });
     let sent = publishing.join().expect("no panic");
-    let lost: Vec<String> = lab.run("drop --show").lines().map(str::to_owned).collect();
-    let (mut missing, mut repaired) = (0, 0);
+    let dropped = lab.run("drop --show");
+    let mut repaired = 0;
     for pod in pods.stop() {
         let counters = pod.subscriber.counters();
         // Says what is wrong before the numbers themselves are looked at.
         let wrong = (counters.lost.get(), counters.gaps.get(), pod.subscriber.missing());
-        assert_eq!(wrong, (0, 0, 0), "lost, gaps, missing: {:?}; {sent:?}; {lost:?}", pod.counts());
+        assert_eq!(wrong, (0, 0, 0), "lost, gaps, missing: {:?}; {sent:?}; {dropped}", pod.counts());
         assert_eq!(counters.delivered.get(), MESSAGES);
         pod.assert_got(0..MESSAGES);
         repaired += counters.repaired.get();
-        missing += counters.socket_dropped.get();
     }
-    println!("{lost:?}, {missing} lost by sockets, {repaired} repaired; {sent:?}");
-    assert!(repaired > 10_000, "{repaired} repairs were needed only");
+    // Of eight in a row both copies of at least one message are lost.
+    let bursts = PODS as u64 * MESSAGES * 2 / 160;
+    assert!(repaired > bursts, "{repaired} repairs for {bursts} bursts");
     assert!(sent["repairs_sent"] >= repaired, "{sent:?}");
     // Both directions lost one in twenty.
-    for line in &lost {
-        let counts: Vec<f64> = line.split(['=', ' ']).filter_map(|word| word.parse().ok()).collect();
-        let share = counts[0] / counts[1];
+    assert_eq!(dropped.lines().count(), 2, "{dropped}");
+    for line in dropped.lines() {
+        let mut counts = line.split(['=', ' ']).filter_map(|word| word.parse::<f64>().ok());
+        let share = counts.next().expect("dropped") / counts.next().expect("seen");
         assert!((0.045..0.055).contains(&share), "{line}");
     }
-    assert_eq!(lost.len(), 2, "{lost:?}");
 }
 
 #[test]
