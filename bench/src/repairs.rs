@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -142,9 +142,15 @@ pub fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
                 // A B, then B A.
                 let troubled = (half + turn) % 2 == 0;
                 audience.losing.store(troubled && loses, Relaxed);
-                greedy.asking.store(troubled && !loses, Relaxed);
+                greedy.aim(if loses {
+                    Aim::Nobody
+                } else if troubled {
+                    Aim::Publisher
+                } else {
+                    Aim::Sink
+                });
                 rates[usize::from(troubled)] = measure(&mut publisher)?;
-                greedy.asking.store(false, Relaxed);
+                greedy.aim(Aim::Nobody);
                 audience.losing.store(false, Relaxed);
             }
             pairs.push((rates[1], rates[0]));
@@ -222,25 +228,39 @@ impl Audience {
     }
 }
 
-/// A peer that only asks, as fast as it can, for whatever was sent last.
+/// A peer that only asks, as fast as it can, for whatever was sent last. In the other half of a pair it sends the
+/// same to a socket that nobody reads, so that what it costs the machine to send is in both.
 struct Greedy {
     address: SocketAddr,
-    asking: Arc<AtomicBool>,
+    aim: Arc<AtomicU8>,
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Aim {
+    Nobody,
+    Publisher,
+    Sink,
+}
+
 impl Greedy {
     fn start() -> Result<Self, Box<dyn Error>> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let [socket, sink] =
+            [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];
         socket.set_read_timeout(Some(Duration::from_millis(1)))?;
         let address = socket.local_addr()?;
-        let (asking, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let flags = (Arc::clone(&asking), Arc::clone(&stopping));
+        let (aim, stopping) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
+        let flags = (Arc::clone(&aim), Arc::clone(&stopping));
         let thread = std::thread::Builder::new()
             .name("greedy".into())
-            .spawn(move || ask(&socket, &flags.0, &flags.1))?;
-        Ok(Self { address, asking, stopping, thread })
+            .spawn(move || ask(&socket, &sink, &flags.0, &flags.1))?;
+        Ok(Self { address, aim, stopping, thread })
+    }
+
+    fn aim(&self, at: Aim) {
+        self.aim.store(at as u8, Relaxed);
     }
 
     fn stop(self) {
@@ -250,8 +270,9 @@ impl Greedy {
     }
 }
 
-fn ask(socket: &UdpSocket, asking: &AtomicBool, stopping: &AtomicBool) {
+fn ask(socket: &UdpSocket, sink: &UdpSocket, aim: &AtomicU8, stopping: &AtomicBool) {
     const LIST: usize = HEADER_LEN + size_of::<NakHead>();
+    let Ok(sink) = sink.local_addr() else { return };
     let at = Now { mono_ns: 0, unix_ns: 1 << 60 };
     let mut own = Sequencer::new(7, Session::new(1, 1), 0);
     let mut publisher = None;
@@ -262,7 +283,9 @@ fn ask(socket: &UdpSocket, asking: &AtomicBool, stopping: &AtomicBool) {
         {
             publisher = Some((from, datagram.publisher(), datagram.session(), datagram.seq()));
         }
-        let Some((to, id, session, seq)) = publisher.filter(|_| asking.load(Relaxed)) else { continue };
+        let aim = aim.load(Relaxed);
+        let Some((from, id, session, seq)) = publisher.filter(|_| aim != Aim::Nobody as u8) else { continue };
+        let to = if aim == Aim::Publisher as u8 { from } else { sink };
         let head = NakHead {
             publisher: id.into(),
             stream: 0.into(),

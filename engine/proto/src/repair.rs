@@ -116,15 +116,21 @@ impl Repairs {
     ) -> Asked {
         credit.top_up(&self.policy, asker);
         let mut asked = Asked::default();
-        let mut sequences = nak_sequences(entries);
-        for seq in sequences.by_ref().take(ANSWER_MAX) {
+        let named: u64 = entries.iter().map(|entry| 1 + u64::from(entry.bitmap.get().count_ones())).sum();
+        let most = named.min(ANSWER_MAX as u64);
+        for (seq, done) in nak_sequences(entries).zip(0..most) {
             let count = match stored(seq) {
                 None => &mut asked.gone,
                 Some(len) => self.queue(asker, credit, seq, len, &mut asked),
             };
             *count += 1;
+            if asked.over_budget > 0 {
+                // Nor will there be a share for the rest, which is not even looked at: who asks without end is cheap.
+                asked.over_budget += most - done - 1;
+                break;
+            }
         }
-        asked.excess = sequences.count() as u64;
+        asked.excess = named - most;
         asked
     }
 
