@@ -1,6 +1,7 @@
 //! What must hold in every world: one function for each promise.
 
 pub(crate) mod answers;
+pub(crate) mod copies;
 pub(crate) mod ledger;
 pub(crate) mod receiver;
 

@@ -42,6 +42,8 @@ pub(crate) struct PublisherPlan {
     pub(crate) spacing_ns: u64,
     pub(crate) repairs: Option<Policy>,
     pub(crate) slots: usize,
+    /// How long it takes to send one datagram.
+    pub(crate) send_ns: u64,
     /// When the ring is full, the oldest goes; otherwise the newest is refused.
     pub(crate) drop_oldest: bool,
     pub(crate) pace: Pace,

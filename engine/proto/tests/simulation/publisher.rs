@@ -9,8 +9,9 @@ use headcast_proto::repair::{Credit, Repairs};
 use headcast_proto::schedule::Lagging;
 use headcast_proto::{Datagram, HEADER_LEN, Heartbeat, Next, Now, Schedule, Sequencer, Session, StreamId};
 
-use crate::checks::Checked;
 use crate::checks::answers::{Answers, only_peers_are_sent_anything};
+use crate::checks::copies::Copies;
+use crate::checks::{Checked, ensure};
 use crate::mail::{Address, Mail, Purpose};
 use crate::plan::PublisherPlan;
 use crate::records::{Published, Records, Shape, payload};
@@ -24,6 +25,9 @@ pub(crate) struct Publisher {
     shape: Shape,
     copies: usize,
     drop_oldest: bool,
+    send_ns: u64,
+    /// Until then it sends what it has sent last.
+    busy_until_ns: u64,
     sequencer: Sequencer,
     schedule: Schedule,
     heartbeat: Heartbeat,
@@ -31,6 +35,7 @@ pub(crate) struct Publisher {
     ended_ns: Option<u64>,
     repairs: Option<Repairs>,
     pub(crate) answers: Option<Answers>,
+    sent: Copies,
     ring: Vec<Vec<u8>>,
     peers: Vec<(Address, Credit)>,
     stream_bytes: u64,
@@ -49,12 +54,15 @@ impl Publisher {
             shape: plan.shape,
             copies: plan.copies,
             drop_oldest: plan.drop_oldest,
+            send_ns: plan.send_ns,
+            busy_until_ns: 0,
             sequencer: if plan.repairs.is_some() { sequencer } else { sequencer.without_repair() },
             schedule: Schedule::new(plan.slots, plan.copies, plan.spacing_ns, lagging),
             heartbeat: Heartbeat::new(),
             ended_ns: None,
             repairs: plan.repairs.map(Repairs::new),
             answers: plan.repairs.map(Answers::new),
+            sent: Copies::new(plan.copies, plan.spacing_ns, plan.slots),
             ring: vec![Vec::new(); plan.slots],
             peers: Vec::new(),
             stream_bytes: 0,
@@ -93,11 +101,11 @@ impl Publisher {
     }
 
     /// Takes in a message of so many parts. Returns its first sequence, if there was room.
-    pub(crate) fn publish(&mut self, parts: u16, now: Now, records: &mut Records) -> Option<u64> {
+    pub(crate) fn publish(&mut self, parts: u16, now: Now, records: &mut Records) -> Checked<Option<u64>> {
         // A message longer than the ring would have to go out in several turns.
         let parts = parts.min(self.ring.len() as u16 / 2);
         if self.ended_ns.is_some() || !self.make_room(usize::from(parts)) {
-            return None;
+            return Ok(None);
         }
         let first = self.sequencer.last_seq() + 1;
         payload(self.id, self.shape, first, parts, &mut self.message);
@@ -114,12 +122,13 @@ impl Publisher {
             self.schedule.push();
             self.stream_bytes += datagram.len() as u64;
             let timestamp = Datagram::parse(&datagram).map_or(0, |sealed| sealed.timestamp());
+            self.sent.timestamps_increase(timestamp)?;
             let published = Published { first, count: parts, timestamp };
             records.all[self.record].datagrams.push(published);
             let slot = self.slot(seq);
             self.ring[slot] = datagram;
         }
-        Some(first)
+        Ok(Some(first))
     }
 
     fn make_room(&mut self, parts: usize) -> bool {
@@ -133,20 +142,25 @@ impl Publisher {
     /// Returns when there is something to do next.
     pub(crate) fn turn(&mut self, now: Now, out: &mut Vec<Mail>) -> Checked<u64> {
         let next_ns = loop {
+            if self.busy_until_ns > now.mono_ns {
+                return Ok(self.busy_until_ns);
+            }
+            let before = out.len();
             let next = self.schedule.next(now.mono_ns);
-            if !matches!(next, Next::Send { copy: 0, .. }) && self.send_repair(now, out)? {
-                continue;
-            }
-            match next {
-                Next::Send { seq, copy } => {
-                    let purpose = if copy == 0 { Purpose::First } else { Purpose::Later };
-                    let bytes = self.stored_as(seq, copy);
-                    self.to_all(&bytes, purpose, out);
-                    self.schedule.sent(seq, copy, now.mono_ns);
+            if matches!(next, Next::Send { copy: 0, .. }) || !self.send_repair(now, out)? {
+                match next {
+                    Next::Send { seq, copy } => {
+                        let purpose = if copy == 0 { Purpose::First } else { Purpose::Later };
+                        self.sent.copies_are_spaced(seq, copy, now.mono_ns)?;
+                        let bytes = self.stored_as(seq, copy);
+                        self.to_all(&bytes, purpose, out);
+                        self.schedule.sent(seq, copy, now.mono_ns);
+                    }
+                    Next::At(at_ns) => break at_ns,
+                    Next::Idle => break u64::MAX,
                 }
-                Next::At(at_ns) => break at_ns,
-                Next::Idle => break u64::MAX,
             }
+            self.busy_until_ns = now.mono_ns + self.send_ns * (out.len() - before) as u64;
         };
         Ok(next_ns.min(self.beat(now, out)))
     }
@@ -173,6 +187,13 @@ impl Publisher {
         };
         bytes[PATH_OFFSET] = copy;
         self.to_all(&Rc::from(&bytes[..]), purpose, out);
+    }
+
+    /// What must hold when nothing waits to be sent any more.
+    pub(crate) fn at_the_end(&self) -> Checked {
+        let waiting = self.schedule.backlog();
+        ensure(waiting == 0, "a_publisher_comes_to_its_end", || format!("{waiting} datagrams wait"))?;
+        self.sent.every_copy_goes_out(self.sequencer.last_seq(), self.schedule.shed())
     }
 
     /// Says that it stops, in as many copies as a message.

@@ -86,7 +86,10 @@ impl Subscriber {
             self.verdicts.unparsed += 1;
             return Ok(());
         };
+        let missing = self.ledgers.may_leap(&datagram).then(|| self.receiver.missing());
         let verdict = self.receiver.accept(now, &datagram);
+        let more_missing =
+            missing.map_or(0, |missing| self.receiver.missing().cast_signed() - missing.cast_signed());
         if let Some(place) = self.receiver.noticed() {
             self.sources[place] = Some(from);
         }
@@ -104,7 +107,7 @@ impl Subscriber {
             let heard = std::mem::take(&mut self.heard);
             let opens = heard.iter().any(|heard| matches!(heard, Heard::Opened { .. }));
             self.ledgers.excused = opens || verdict == Verdict::Refused(Refusal::Memory);
-            self.ledgers.judged(now, &datagram, verdict, &heard, records)?;
+            self.ledgers.judged(now, &datagram, verdict, more_missing, &heard, records)?;
             self.heard = heard;
         }
         self.settle(now, records, story, out)
@@ -151,11 +154,8 @@ impl Subscriber {
         lost_agrees_with_the_gaps(&self.receiver, self.told_lost)?;
         verdicts_add_up(&self.verdicts)?;
         self.steps += 1;
-        let counts = self.ledgers.span < 2_000 || self.ledgers.has_leap();
-        if !self.wild && (counts || self.steps.is_multiple_of(COUNT_EVERY)) {
-            self.ledgers.missing_agrees(now, &self.receiver, records)?;
-        }
-        Ok(())
+        let counts = self.ledgers.span < 2_000 || self.steps.is_multiple_of(COUNT_EVERY);
+        if counts && !self.wild { self.ledgers.missing_agrees(&self.receiver) } else { Ok(()) }
     }
 
     fn request(&mut self, now: Now, records: &Records, story: Story, out: &mut Vec<Mail>) -> Checked {

@@ -4,7 +4,7 @@
 use headcast_proto::StreamId;
 
 use super::{Checked, ensure};
-use crate::plan::{MS, US};
+use crate::plan::{MS, SECOND, US};
 use crate::records::{Record, payload};
 
 /// It is awaited: at least the first sequence that was heard, and no later than the last one known.
@@ -62,15 +62,17 @@ pub(crate) struct Patience {
     pub(crate) excused: bool,
     /// The publisher answers requests, and the subscriber makes them.
     pub(crate) asks: bool,
-    /// Until then the subscriber did nothing, if it ever did.
-    pub(crate) paused_until_ns: u64,
 }
 
-/// What the receiver promises: it asks no sooner than this after it has noticed a hole, again no sooner than that,
-/// each time twice as late, and does not give up before this.
+/// What the receiver promises: it asks no sooner than this after it has noticed a hole,
 const ASK_AFTER_NS: u64 = 200 * US;
+/// again no sooner than after the first of these, and each time twice as late, up to the second;
 const ASK_AGAIN_NS: u64 = MS;
+const ASK_AGAIN_MAX_NS: u64 = 8 * MS;
+/// and it does not give up before this, nor before it has asked so often, unless that takes very long.
 const GIVE_UP_NS: u64 = 50 * MS;
+const ASKS_MIN: u8 = 8;
+const VERY_LONG_NS: u64 = 3 * SECOND;
 
 /// Holes noticed within this time may share their fate.
 pub(crate) const GRAIN_NS: u64 = 2_000_000;
@@ -210,11 +212,9 @@ impl Ledger {
         ensure(waited_ns >= least_ns, "nothing_is_given_up_early", || {
             format!("sequence {seq} is given up after {waited_ns} ns; {} is known", self.known)
         })?;
-        // Whoever sleeps over the time to ask again gives up all the same.
-        let awake = fate.noticed_ns >= patience.paused_until_ns;
-        let asks = patience.asks && awake && patience.hold_max_ns == u64::MAX && !many;
-        ensure(!asks || fate.asks >= 2, "what_is_given_up_was_asked_for_again", || {
-            format!("sequence {seq} is given up after {} requests", fate.asks)
+        let asks = patience.asks && patience.hold_max_ns == u64::MAX && !many && waited_ns < VERY_LONG_NS;
+        ensure(!asks || fate.asks >= ASKS_MIN, "nothing_is_given_up_without_a_chance", || {
+            format!("sequence {seq} is given up after {} requests and {waited_ns} ns", fate.asks)
         })
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
             let early = before.is(AWAITED) && !many && now_ns < before.noticed_ns + ASK_AFTER_NS;
             return ensure(!early, "nothing_is_asked_for_too_soon", || format!("sequence {seq}: {before:?}"));
         }
-        let spaced_ns = ASK_AGAIN_NS << (before.asks - 1).min(16);
+        let spaced_ns = (ASK_AGAIN_NS << (before.asks - 1).min(16)).min(ASK_AGAIN_MAX_NS);
         ensure(many || now_ns >= before.asked_ns + spaced_ns, "requests_become_rarer", || {
             format!("sequence {seq} is asked for again after {} ns: {before:?}", now_ns - before.asked_ns)
         })
@@ -294,4 +294,11 @@ impl Ledger {
         }
         &mut self.fates[at]
     }
+}
+
+/// What was never published is refused, whoever claims that it exists.
+pub(crate) fn only_what_was_published_is_believed(seq: u64, last: u64) -> Checked {
+    ensure(seq <= last, "only_what_was_published_is_believed", || {
+        format!("sequence {seq} is taken for true, {last} is the last one published")
+    })
 }

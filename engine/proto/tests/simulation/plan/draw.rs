@@ -11,8 +11,8 @@ use crate::records::Shape;
 use crate::rng::Rng;
 
 /// How many datagrams a world's publishers send, roughly, with all copies to all subscribers.
-const DATAGRAMS: u64 = 6_000;
-const MESSAGES_MAX: u64 = 1_500;
+const DATAGRAMS: u64 = 16_000;
+const MESSAGES_MAX: u64 = 3_000;
 
 impl Plan {
     pub(crate) fn draw(seed: u64) -> Self {
@@ -69,6 +69,7 @@ fn publisher(rng: &mut Rng, at: usize, active_ns: u64) -> PublisherPlan {
         copies: rng.pick(&[1, 1, 2, 2, 2, 3, 4]),
         spacing_ns: rng.magnitude(100 * US, 10 * MS),
         repairs: rng.chance(0.7).then_some(policy),
+        send_ns: rng.pick(&[0, 0, US, 20 * US]),
         slots: rng.pick(&[16, 64, 256, 1024, 8192]),
         drop_oldest: rng.chance(0.5),
         pace,

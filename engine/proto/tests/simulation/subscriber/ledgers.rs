@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use headcast_proto::{Datagram, Kind, Now, Order, Receiver, Refusal, Session, StreamId, Verdict, body};
 
 use super::events::Heard;
-use crate::checks::ledger::{Ledger, Patience};
+use crate::checks::ledger::{Ledger, Patience, only_what_was_published_is_believed};
 use crate::checks::receiver::missing_agrees_with_what_is_awaited;
 use crate::checks::{Checked, ensure};
 use crate::plan::SubscriberPlan;
@@ -35,16 +35,12 @@ pub(crate) struct Ledgers {
     pub(crate) span: u64,
     since_ms: u64,
     asks: bool,
-    /// Until then it did nothing, if it ever did.
-    pub(crate) paused_until_ns: u64,
     history: u64,
     hold_max_ns: Option<u64>,
     /// This step may give up before its time.
     pub(super) excused: bool,
     /// A session that nobody had was accepted.
     forged: bool,
-    /// A leap ahead that the receiver may have believed in this step.
-    leap: Option<(StreamId, u64)>,
     /// Sessions that said that they stop, or fell silent.
     pub(crate) ended: Vec<StreamId>,
     pub(crate) silent: Vec<StreamId>,
@@ -61,7 +57,6 @@ impl Ledgers {
             span: window - 64,
             since_ms: if plan.since { now.unix_ns / 1_000_000 } else { u64::MAX },
             asks: plan.asks,
-            paused_until_ns: 0,
             history: if plan.asks { plan.history } else { 0 },
             hold_max_ns: match plan.order {
                 Order::AtOnce => None,
@@ -69,7 +64,6 @@ impl Ledgers {
             },
             excused: false,
             forged: false,
-            leap: None,
             ended: Vec::new(),
             silent: Vec::new(),
             scratch: Vec::new(),
@@ -98,20 +92,15 @@ impl Ledgers {
         self.all.last_mut()
     }
 
-    /// The receiver says how many are missing. Whether it has believed a leap ahead shows only in that.
-    pub(super) fn missing_agrees(&mut self, now: Now, receiver: &Receiver, records: &Records) -> Checked {
-        let leap = self.leap.take();
-        let checked = missing_agrees_with_what_is_awaited(receiver, self.awaited(), self.unknown());
-        let (Some((id, seq)), Err(_)) = (leap, &checked) else { return checked };
-        if let Some(ledger) = self.of_mut(id, records) {
-            ledger.reveal(seq, now.mono_ns);
-        }
+    /// The receiver says how many are missing.
+    pub(super) fn missing_agrees(&self, receiver: &Receiver) -> Checked {
         missing_agrees_with_what_is_awaited(receiver, self.awaited(), self.unknown())
     }
 
-    /// Whether what is missing is to be counted in this step, however long that takes.
-    pub(super) fn has_leap(&self) -> bool {
-        self.leap.is_some()
+    /// Whether a datagram is so far ahead that the receiver may believe it or not.
+    pub(super) fn may_leap(&self, datagram: &Datagram<'_>) -> bool {
+        let ledger = self.of(id_of(datagram)).filter(|ledger| self.is_noisy(ledger.id));
+        ledger.is_some_and(|ledger| datagram.seq() > ledger.known + self.span)
     }
 
     fn awaited(&self) -> u64 {
@@ -129,14 +118,11 @@ impl Ledgers {
         now: Now,
         datagram: &Datagram<'_>,
         verdict: Verdict,
+        more_missing: i64,
         heard: &[Heard],
         records: &Records,
     ) -> Checked {
-        let id = StreamId {
-            publisher: datagram.publisher(),
-            session: datagram.session(),
-            stream: datagram.stream(),
-        };
+        let id = id_of(datagram);
         let opened =
             heard.iter().any(|heard| matches!(heard, Heard::Opened { id: opened, .. } if *opened == id));
         let accepted = matches!(verdict, Verdict::Deliver { .. } | Verdict::Kept);
@@ -165,19 +151,24 @@ impl Ledgers {
         let Some(ledger) = self.of_mut(id, records) else { return Ok(()) };
         match verdict {
             Verdict::Deliver { .. } => {
+                only_what_was_published_is_believed(seq, records.all[ledger.record].last_seq())?;
                 ledger.arrived(seq, now_ns)?;
                 self.delivered(id, seq, datagram.payload(), datagram.timestamp(), records)
             }
-            Verdict::Kept => ledger.arrived(seq, now_ns),
+            Verdict::Kept => {
+                only_what_was_published_is_believed(seq, records.all[ledger.record].last_seq())?;
+                ledger.arrived(seq, now_ns)
+            }
             // Of what there is no room for it is known that it exists, as of what a heartbeat names.
             Verdict::Noted | Verdict::Ended | Verdict::Refused(Refusal::Memory | Refusal::MessageTooLong)
                 if is_current =>
             {
-                let leaps = |gap: &Heard| matches!(gap, Heard::Gap { id: of, to, .. } if *of == id && *to > ledger.known);
-                if seq <= ledger.known + span || heard.iter().any(leaps) {
+                let last = records.all[ledger.record].last_seq();
+                // Whether a leap is believed shows in what is missing or lost from now on.
+                let lost = heard.iter().map(|heard| lost_of(heard, id)).sum::<u64>();
+                if seq <= ledger.known + span || more_missing + lost.cast_signed() > 0 {
+                    only_what_was_published_is_believed(seq, last)?;
                     ledger.reveal(seq, now_ns);
-                } else {
-                    self.leap = Some((id, seq));
                 }
                 Ok(())
             }
@@ -253,7 +244,6 @@ impl Ledgers {
                     span: self.span,
                     excused: self.excused || replaced,
                     asks: self.asks && records.find(id).is_some_and(|record| records.all[record].repairs),
-                    paused_until_ns: self.paused_until_ns,
                 };
                 match self.of_mut(id, records) {
                     Some(ledger) => ledger.gap(from, to, patience),
@@ -320,4 +310,16 @@ impl Ledgers {
 /// What a datagram shows to be missing: what is before it, or up to what it names.
 fn before_or_at(datagram: &Datagram<'_>) -> u64 {
     datagram.seq() - u64::from(datagram.kind() == Kind::Data)
+}
+
+fn id_of(datagram: &Datagram<'_>) -> StreamId {
+    StreamId { publisher: datagram.publisher(), session: datagram.session(), stream: datagram.stream() }
+}
+
+/// How many sequences of a stream are told as lost.
+fn lost_of(heard: &Heard, id: StreamId) -> u64 {
+    match *heard {
+        Heard::Gap { id: of, from, to } if of == id => to - from + 1,
+        _ => 0,
+    }
 }

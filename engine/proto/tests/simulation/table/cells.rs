@@ -96,6 +96,7 @@ impl Cell {
             spacing_ns: SPACING_NS,
             repairs: self.mode.repairs.then_some(policy),
             slots: 8192,
+            send_ns: 0,
             drop_oldest: false,
             pace: Pace::Even(SLOT_NS),
             long: 0.0,

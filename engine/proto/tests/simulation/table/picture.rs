@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Row;
-use super::cells::{MODES, Mode};
+use super::cells::{MEANS, MODES, Mode};
 
 const SIZE: (u32, u32) = (1080, 520);
 const PAGE: RGBColor = RGBColor(0xff, 0xff, 0xff);
@@ -26,7 +26,7 @@ const DARK: &str = "<style>text{font-family:system-ui,-apple-system,'Segoe UI',R
 
 /// Shares on a logarithmic axis, as their exponents.
 const LOSS: std::ops::Range<f64> = -3.2..-1.1;
-const LOST: std::ops::Range<f64> = -8.0..-1.0;
+const LOST: std::ops::Range<f64> = -9.0..-1.0;
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
@@ -47,25 +47,32 @@ fn paint(svg: &mut String, rows: &[Row]) -> Result<(), Box<dyn std::error::Error
     for (area, bursts) in [(&left, false), (&right, true)] {
         let title = if bursts { "lost in bursts of 8 on average" } else { "lost each for itself" };
         let mut chart = ChartBuilder::on(area)
-            .caption(title, ("sans-serif", 17, &INK))
+            .caption(title, ("sans-serif", 21, &INK))
             .margin(10)
             .margin_right(20)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
+            .x_label_area_size(52)
+            .y_label_area_size(76)
             .build_cartesian_2d(LOSS, LOST)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(EDGE)
             .axis_style(INK)
-            .label_style(("sans-serif", 13, &INK))
+            .label_style(label())
             .x_desc("datagrams lost on the network")
             .y_desc("messages lost")
-            .x_labels(3)
-            .x_label_formatter(&|exponent| format!("{:.2} %", 10f64.powf(exponent + 2.0)))
-            .y_labels(8)
+            .y_labels(9)
             .y_label_formatter(&|exponent| format!("1e{exponent:.0}"))
+            .x_labels(0)
+            .disable_x_mesh()
             .draw()?;
+        for mean in MEANS {
+            let (foot, top) = ((mean.log10(), LOST.start), (mean.log10(), LOST.end));
+            chart.draw_series([PathElement::new(vec![foot, top], EDGE)])?;
+            let (x, y) = chart.backend_coord(&foot);
+            let style = label().pos(Pos::new(HPos::Center, VPos::Top));
+            root.draw(&Text::new(format!("{} %", mean * 100.0), (x, y + 10), style))?;
+        }
         for (at, mode) in MODES.iter().enumerate() {
             let of_mode: Vec<&Row> =
                 rows.iter().filter(|row| row.cell.bursts == bursts && row.cell.mode == *mode).collect();
@@ -88,15 +95,17 @@ fn paint_mode(
         rows.iter().filter_map(|row| Some((row.cell.mean.log10(), row.formula?.log10()))).collect();
     chart.draw_series([PathElement::new(formula, colour.stroke_width(1))])?;
     for row in rows {
-        // Side by side, where they would lie on one another.
-        let x = row.cell.mean.log10() + (at as f64 - 2.0) * 0.03;
+        // What has no line stands beside the others.
+        let aside = if row.formula.is_none() { at as f64 - 2.0 } else { 0.0 };
+        let x = row.cell.mean.log10() + aside * 0.03;
         let (low, high) = row.measured.interval_95();
         let (low, high) = (low.log10().max(LOST.start), high.log10());
         chart.draw_series([PathElement::new(vec![(x, low), (x, high)], colour.stroke_width(2))])?;
         if row.measured.lost() > 0.0 {
             chart.draw_series([Circle::new((x, row.measured.lost().log10()), 4, colour.filled())])?;
         } else {
-            chart.draw_series([TriangleMarker::new((x, high), 5, colour.filled())])?;
+            let down = vec![(-5, -3), (5, -3), (0, 5)];
+            chart.draw_series([EmptyElement::at((x, high)) + Polygon::new(down, colour.filled())])?;
         }
     }
     Ok(())
@@ -105,16 +114,19 @@ fn paint_mode(
 fn paint_legend(
     area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut x = 70;
-    let style =
-        TextStyle::from(("sans-serif", 14).into_font()).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
+    let mut x = 30;
+    let style = label().pos(Pos::new(HPos::Left, VPos::Center));
     for (Mode { name, .. }, colour) in MODES.iter().zip(COLOURS) {
         area.draw(&Circle::new((x, 10), 5, colour.filled()))?;
         area.draw(&Text::new(*name, (x + 12, 10), style.clone()))?;
-        x += 40 + 8 * name.len() as i32;
+        x += 34 + 8 * name.len() as i32;
     }
     let notes =
-        "point: measured, with its 95 % interval; triangle: none lost, so below this; line: the formula";
+        "point: measured, with its 95 % interval; triangle: none lost, so below this; line: by the formula";
     area.draw(&Text::new(notes, (x, 10), style))?;
     Ok(())
+}
+
+fn label() -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", 17).into_font()).color(&INK)
 }

@@ -46,13 +46,7 @@ impl World {
     fn pause(&mut self, node: Node, until_ns: u64) {
         match node {
             Node::Publisher(at) => self.publishers[at].paused_until_ns = until_ns,
-            Node::Subscriber(at) => {
-                let place = &mut self.subscribers[at];
-                place.paused_until_ns = until_ns;
-                if let Some(run) = &mut place.run {
-                    run.ledgers.paused_until_ns = until_ns;
-                }
-            }
+            Node::Subscriber(at) => self.subscribers[at].paused_until_ns = until_ns,
             Node::Stranger => {}
         }
     }

@@ -13,8 +13,11 @@ use crate::subscriber::Subscriber;
 const SETTLED_NS: u64 = SECOND;
 /// A hole that was noticed so long ago has been given up, whatever was learned about the network.
 const PATIENCE_NS: u64 = 5_100 * MS;
-/// Messages so long find room at every subscriber.
-const LAST_PARTS_MAX: u64 = 4;
+/// And after this, if its publisher is heard.
+const GIVEN_UP_NS: u64 = 3_500 * MS;
+/// Messages so long find room at every subscriber: of one publisher, or of several at the same time.
+const LAST_PARTS_ALONE: u64 = 4;
+const LAST_PARTS: u64 = 2;
 
 impl World {
     pub(super) fn enter(&mut self, phase: Phase) -> Checked {
@@ -48,7 +51,7 @@ impl World {
         for i in 0..12 {
             self.agenda.at(greeting_ns + i * 20 * MS, Happening::Phase(Phase::Greeting));
         }
-        let last_words_ns = greeting_ns + 1500 * MS;
+        let last_words_ns = greeting_ns + GIVEN_UP_NS;
         for i in 0..20 {
             self.agenda.at(last_words_ns + i * 3 * MS, Happening::Phase(Phase::LastWords));
         }
@@ -62,8 +65,9 @@ impl World {
         for at in 0..self.publishers.len() {
             let last = phase == Phase::LastWords;
             let long = last && self.plan.publishers[at].long > 0.0;
-            let parts = if long { self.rng.between(1, LAST_PARTS_MAX) as u16 } else { 1 };
-            let seq = self.publish_parts(at, parts);
+            let most = if self.publishers.len() == 1 { LAST_PARTS_ALONE } else { LAST_PARTS };
+            let parts = if long { self.rng.between(1, most) as u16 } else { 1 };
+            let seq = self.publish_parts(at, parts)?;
             if let (true, Some(seq), Some(run)) = (last, seq, &self.publishers[at].run) {
                 self.last_words.push((run.record, seq));
             }
@@ -76,6 +80,7 @@ impl World {
         for at in 0..self.publishers.len() {
             let (now, from) = (self.now_of(Node::Publisher(at)), self.address(Node::Publisher(at)));
             if let Some(run) = &mut self.publishers[at].run {
+                run.at_the_end()?;
                 run.farewell(now, &mut self.out);
                 self.post(from)?;
             }

@@ -153,7 +153,7 @@ impl World {
             }
         };
         for _ in 0..many {
-            self.publish(at);
+            self.publish(at)?;
         }
         self.plan_next(at, next_ns);
         self.publisher_turn(at)
@@ -165,26 +165,26 @@ impl World {
     }
 
     /// Hands one message to a publisher, of one part or several.
-    fn publish(&mut self, at: usize) {
+    fn publish(&mut self, at: usize) -> Checked {
         let plan = &self.plan.publishers[at];
         let parts = if plan.long > 0.0 && self.rng.chance(plan.long) {
             self.rng.between(2, plan.parts_max.into()) as u16
         } else {
             1
         };
-        self.publish_parts(at, parts);
+        self.publish_parts(at, parts).map(drop)
     }
 
     /// Hands one message to a publisher; returns its first sequence, if it was taken.
-    pub(super) fn publish_parts(&mut self, at: usize, parts: u16) -> Option<u64> {
+    pub(super) fn publish_parts(&mut self, at: usize, parts: u16) -> Checked<Option<u64>> {
         let now = self.now_of(Node::Publisher(at));
         let place = &mut self.publishers[at];
-        let run = place.run.as_mut()?;
-        let seq = run.publish(parts, now, &mut self.records);
+        let Some(run) = &mut place.run else { return Ok(None) };
+        let seq = run.publish(parts, now, &mut self.records)?;
         self.story.tell(|| format!("publisher {at} publishes {seq:?} in {parts} parts"));
         place.messages += u64::from(seq.is_some());
         self.totals.messages += u64::from(seq.is_some());
-        seq
+        Ok(seq)
     }
 
     /// A publisher sends what is due.
