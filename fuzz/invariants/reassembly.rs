@@ -22,7 +22,7 @@ const MS: u64 = 1_000_000;
 /// Less than it takes to be silent.
 const STORY_NS: u64 = 2_900 * MS;
 /// Whatever is missing has been given up, and the publisher is silent.
-const AFTERWARDS_NS: u64 = 10_000 * MS;
+const AFTERWARDS_NS: u64 = 32_000 * MS;
 const BLOCK: usize = 1_408;
 const MEMORY: [usize; 8] = [256, 64, 16, 8, 4, 2, 1, 0];
 const HOLD_NS: [u64; 4] = [u64::MAX, MS, 20 * MS, 60 * MS];

@@ -44,6 +44,8 @@ use crate::{Datagram, Kind, Now, Refusal, Sequencer, Session};
 
 /// A publisher that has sent nothing for this long is silent: three heartbeats at their slowest.
 pub const SILENT_NS: u64 = 3 * crate::heartbeat::INTERVAL_MAX_NS;
+/// What has been heard of a publisher is kept for this long after the last time.
+pub const KEEP_NS: u64 = 10 * SILENT_NS;
 /// How far a new session's clock may be from ours.
 pub const SKEW_MAX_NS: u64 = 30_000_000_000;
 /// A leap ahead counts only if the position before it has brought nothing new for this long.
@@ -148,8 +150,8 @@ pub enum Event<'a> {
         /// What was published.
         payload: &'a [u8],
     },
-    /// Sequences that did not come and will not be handed on. A message of several datagrams that misses one
-    /// of them is not handed on.
+    /// Sequences that will not be handed on, for they did not come; or they came, but the rest of their message was
+    /// not to be had. A message of several datagrams that misses one of them is not handed on.
     Gap {
         /// Whose.
         id: StreamId,
@@ -479,20 +481,17 @@ impl Receiver {
         let common = &mut self.common;
         self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
         for entry in self.table.entries_mut() {
-            let late = now.mono_ns.saturating_sub(entry.heard_ns) >= SILENT_NS;
-            if entry.silent || !late || !common.told.has_room(2) {
+            let quiet_ns = now.mono_ns.saturating_sub(entry.heard_ns);
+            if !common.told.has_room(2) {
                 continue;
             }
-            entry.silent = true;
-            // Nobody will send the rest of a message that was begun.
-            if common.order.is_some() {
-                common.drop_beyond(&mut entry.kept, entry.window.highest());
-                common.work(entry);
-            } else {
-                common.drop_all(&mut entry.kept);
-            }
-            if !entry.ended {
+            if quiet_ns >= SILENT_NS && !std::mem::replace(&mut entry.silent, true) && !entry.ended {
                 common.told.push(Told::Silent(entry.id));
+            }
+            if quiet_ns >= KEEP_NS && !entry.kept.is_empty() {
+                // Nobody will send the rest of a message that was begun.
+                common.drop_begun(&mut entry.kept, entry.window.highest());
+                common.work(entry);
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct Policy {
     pub share_permille: u32,
     /// Bytes that a receiver may be sent at once, if it has not asked for a while.
     pub burst: u32,
-    /// Further bytes for a receiver that has just started, for the past.
+    /// Further bytes for a receiver that has just started, for what was sent before.
     pub welcome: u32,
     /// The shortest time between two repairs of a sequence to a receiver.
     pub interval_ns: u64,
@@ -37,6 +37,9 @@ pub struct Credit {
     /// The stream's bytes when the credit was last topped up.
     stream_bytes: u64,
     bytes: u32,
+    /// The same for what was sent before it was welcomed: up to this sequence.
+    past_bytes: u32,
+    past_end: u64,
     /// When it was welcomed, in seconds from 1; 0 for never.
     welcomed_s: u32,
 }
@@ -59,8 +62,10 @@ pub struct Asker {
     pub session: u64,
     /// Now, on the monotonic clock.
     pub now_ns: u64,
-    /// Bytes of all datagrams that the stream has sealed so far.
+    /// Bytes of all datagrams that the stream has sealed so far, and the last sequence.
     pub stream_bytes: u64,
+    /// See above.
+    pub last_seq: u64,
 }
 
 /// What became of the datagrams that a request asked for.
@@ -147,10 +152,9 @@ impl Repairs {
         if recent.until_ns > asker.now_ns {
             return if recent.repair == repair { &mut asked.repeated } else { &mut asked.full };
         }
-        let Some(left) = u32::try_from(len).ok().and_then(|len| credit.bytes.checked_sub(len)) else {
+        if !credit.pay(seq, len) {
             return &mut asked.over_budget;
-        };
-        credit.bytes = left;
+        }
         *recent = Recent { repair, until_ns: u64::MAX };
         // Each one that waits has a place of its own in `recent`, so there is room.
         self.waiting.push_back(repair);
@@ -185,6 +189,19 @@ impl Repairs {
 }
 
 impl Credit {
+    /// Pays for a datagram, if there is enough left.
+    fn pay(&mut self, seq: u64, len: usize) -> bool {
+        let Ok(len) = u32::try_from(len) else { return false };
+        let purse = if seq <= self.past_end && self.past_bytes >= len {
+            &mut self.past_bytes
+        } else {
+            &mut self.bytes
+        };
+        let left = purse.checked_sub(len);
+        *purse = left.unwrap_or(*purse);
+        left.is_some()
+    }
+
     /// Adds what the stream has earned the receiver since it last asked.
     fn top_up(&mut self, policy: &Policy, asker: Asker) {
         let now_s = u32::try_from(asker.now_ns / 1_000_000_000).unwrap_or(u32::MAX - 1) + 1;
@@ -197,15 +214,14 @@ impl Credit {
             / 1000;
         if earned > 0 {
             let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-            self.bytes = self.bytes.saturating_add(earned).min(policy.burst.max(self.bytes));
+            self.bytes = self.bytes.saturating_add(earned).min(policy.burst);
             self.stream_bytes = asker.stream_bytes;
         }
         let again = self.welcomed_s == 0 || now_s.saturating_sub(self.welcomed_s) >= WELCOME_AGAIN_S;
         if self.session != asker.session && again {
             self.session = asker.session;
             self.welcomed_s = now_s;
-            self.bytes =
-                self.bytes.saturating_add(policy.welcome).min(policy.burst.saturating_add(policy.welcome));
+            (self.past_bytes, self.past_end) = (policy.welcome, asker.last_seq);
         }
     }
 }

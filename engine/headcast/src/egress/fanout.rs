@@ -125,7 +125,7 @@ mod tests {
             let mut repairs = Repairs::new(policy);
             let (peer, credit) =
                 fanout.credit(address.parse().expect("an address")).expect("one of the peers");
-            let asker = Asker { peer, session: 1, now_ns: 1, stream_bytes: 1 };
+            let asker = Asker { peer, session: 1, now_ns: 1, stream_bytes: 1, last_seq: 0 };
             let entry = NakEntry { base: 1.into(), bitmap: 0.into() };
             repairs.ask(asker, credit, &[entry], |_| Some(100)).queued
         };

@@ -152,6 +152,7 @@ impl Desk<'_> {
             session: datagram.session().to_bits(),
             now_ns: self.now_ns,
             stream_bytes: counters.message_bytes.get().saturating_add(headers),
+            last_seq: sequencer.last_seq(),
         };
         let asked = self.repairs.ask(asker, credit, entries, |seq| self.stored.datagram_len(seq));
         counters.naks.add(1);

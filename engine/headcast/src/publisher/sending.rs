@@ -58,11 +58,18 @@ impl Publisher {
         Ok(due)
     }
 
+    /// A pass that had to wait for the socket is finished, and then it is the turn of the repairs: on a socket that
+    /// is always full they would never have one.
+    fn passes_of_a_turn(&self) -> usize {
+        let repairs = self.repairing.as_ref().is_some_and(|repairing| !repairing.is_idle());
+        if repairs && self.is_sending() { 1 } else { self.passes_max }
+    }
+
     /// Sends the copies that are due, at most [`PASSES_MAX`] passes; with `BRIEFLY`, at most as many as a turn may.
     /// `now_ns` is monotonic.
     #[inline]
     pub(super) fn send_due<const BRIEFLY: bool>(&mut self, mut now_ns: u64) -> io::Result<Due> {
-        let passes_max = if BRIEFLY { self.passes_max } else { PASSES_MAX };
+        let passes_max = if BRIEFLY { self.passes_of_a_turn() } else { PASSES_MAX };
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
             return Ok(due);

@@ -97,8 +97,7 @@ impl Entry {
         for span in self.holes.spans_mut().filter(|span| span.ask_ns <= now_ns) {
             let fresh = span.is_fresh();
             if !fresh && (span.from..=span.to).contains(&self.probe) {
-                // Which of the requests is answered can no longer be told (Karn's algorithm).
-                self.probe = 0;
+                self.probe_repeated = true;
             }
             let left = asked.add(&self.window, span.from.max(span.cursor), span.to);
             if fresh && probe.is_none() {

@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::holes::SPANS;
 use super::store::{Item, List, NONE, Store};
 use super::told::{Tidings, Told};
-use super::{Limits, Stats};
+use super::{Limits, Stats, StreamId};
 use crate::header::DATAGRAM_MAX;
 use crate::{Datagram, Sequencer, Window};
 
@@ -149,9 +149,35 @@ impl Common {
         }
     }
 
-    /// Drops everything.
-    pub(super) fn drop_all(&mut self, kept: &mut List) {
-        self.drop_where(kept, |_| true);
+    /// Drops the message that was begun and of which the last part has never been heard of, and tells of it.
+    pub(super) fn drop_begun(&mut self, kept: &mut List, highest: u64) {
+        let mut at = kept.head;
+        while at != NONE && self.store.item(at).message().1 <= highest {
+            at = self.store.after(at);
+        }
+        if at != NONE {
+            let begun = *self.store.item(at);
+            let mut last = begun.seq;
+            // Its parts; what lies between and after, if anything does, is of another.
+            while let next = self.store.after(at)
+                && next != NONE
+                && self.store.item(next).message() == begun.message()
+            {
+                (at, last) = (next, self.store.item(next).seq);
+            }
+            self.tell_lost(begun.id, begun.seq, last);
+        }
+        self.drop_beyond(kept, highest);
+        if self.order.is_none() {
+            // What is left are parts that contradict one another.
+            self.drop_where(kept, |_| true);
+        }
+    }
+
+    /// Tells of sequences that came, and yet will not be handed on.
+    fn tell_lost(&mut self, id: StreamId, from: u64, to: u64) {
+        self.lost = self.lost.saturating_add(to.saturating_sub(from).saturating_add(1));
+        self.told.push(Told::LostRange { id, from, to });
     }
 
     fn drop_where(&mut self, kept: &mut List, is: impl Fn(&Item) -> bool) {
@@ -190,6 +216,11 @@ impl Common {
             next = self.store.after(next);
         }
         if found < first.count || total > self.assembled.len() {
+            if found == first.count {
+                // Longer than its first part told: nothing of it is missing, and yet it is lost.
+                let (from, to) = first.message();
+                self.tell_lost(first.id, from, to);
+            }
             self.drop_where(kept, |item| item.id == first.id && item.message() == first.message());
             return None;
         }

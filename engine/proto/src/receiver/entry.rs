@@ -12,8 +12,6 @@ use crate::{Datagram, Now, Refusal, Session, Window};
 /// Requests that may be made at once, and for how many datagrams there is one more.
 const REQUESTS_BURST: u64 = 64;
 const HEARD_EACH: u64 = 4;
-/// How long an unanswered request stands for the measurement of a round trip.
-const PROBE_NS: u64 = 250_000_000;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -54,6 +52,8 @@ pub(super) struct Entry {
     /// The sequence that was asked for to measure the round trip, and when; 0 for none.
     pub(super) probe: u64,
     probe_ns: u64,
+    /// It was asked for again, so which of the requests is answered cannot be told.
+    pub(super) probe_repeated: bool,
     given_up: GivenUp,
     /// The session before, how far it had come, and whether it had ended.
     retired: Option<Session>,
@@ -87,6 +87,7 @@ impl Entry {
             rtt_ns: 0,
             probe: 0,
             probe_ns: 0,
+            probe_repeated: false,
             given_up: GivenUp::default(),
             retired: None,
             retired_highest: 0,
@@ -143,7 +144,11 @@ impl Entry {
         (common.noticed, common.place) = (true, self.place);
 
         let comes_back = before.is_some_and(|before| before > session);
-        let from = if returns { seen.saturating_add(1) } else { common.first_awaited(datagram, comes_back) };
+        let from = if returns {
+            self.goes_on_at(datagram.seq(), seen)
+        } else {
+            common.first_awaited(datagram, comes_back)
+        };
         common.told.push(Told::Opened { id: self.id, seq: datagram.seq(), from, before });
         if datagram.seq() <= seen {
             // All of it has been heard before: there is nothing to wait for yet.
@@ -184,12 +189,17 @@ impl Entry {
         if seq <= seen {
             return;
         }
-        let first = if seq - seen <= self.window.span() { seen + 1 } else { seq };
+        let first = self.goes_on_at(seq, seen);
         self.window.start_at(first, seq);
         self.wait_from(common, now, datagram, first);
         if common.order.is_some() {
             self.next = first;
         }
+    }
+
+    /// From where on a session is awaited that comes back with `seq` and had come to `seen`.
+    fn goes_on_at(&self, seq: u64, seen: u64) -> u64 {
+        if seq.saturating_sub(seen) <= self.window.span() { seen.saturating_add(1) } else { seq }
     }
 
     /// Everything from `first` up to a datagram's sequence is missing. Even that one may yet be refused, for want
@@ -381,7 +391,14 @@ impl Entry {
         if datagram.is_retransmission() {
             if self.probe == datagram.seq() {
                 let sample_ns = now.mono_ns.saturating_sub(self.probe_ns).min(RTT_MAX_NS);
-                self.rtt_ns = if self.rtt_ns == 0 { sample_ns } else { (7 * self.rtt_ns + sample_ns) / 8 };
+                // Karn's algorithm, but for what is too long to be known from anything else: otherwise a way of
+                // more than the least time between two requests would never be learned.
+                let told = !self.probe_repeated || sample_ns > 2 * self.rtt_ns;
+                if self.rtt_ns == 0 {
+                    self.rtt_ns = sample_ns;
+                } else if told {
+                    self.rtt_ns = (7 * self.rtt_ns + sample_ns) / 8;
+                }
                 self.probe = 0;
             }
             return;
@@ -407,8 +424,8 @@ impl Entry {
 
     /// Notes that a sequence is asked for, for the first time.
     pub(super) fn probe(&mut self, seq: u64, now_ns: u64) {
-        if self.probe == 0 || now_ns.saturating_sub(self.probe_ns) > PROBE_NS {
-            (self.probe, self.probe_ns) = (seq, now_ns);
+        if self.probe == 0 || now_ns.saturating_sub(self.probe_ns) > RTT_MAX_NS {
+            (self.probe, self.probe_ns, self.probe_repeated) = (seq, now_ns, false);
         }
     }
 

@@ -166,7 +166,7 @@ impl Holes {
     pub(super) fn notice(&mut self, from: u64, to: u64, now_ns: u64, patience: Patience) -> u64 {
         let (ask_ns, give_up_ns) = patience.times(now_ns);
         let (len, last) = (self.0.len(), self.0.back_mut());
-        if let Some(last) = last.filter(|last| !last.past || len == SPANS) {
+        if let Some(last) = last.filter(|last| !last.past) {
             let age_ns = now_ns.saturating_sub(last.noticed_ns);
             let grain_ns = if len > SPANS / 2 { COARSE_GRAIN_NS } else { GRAIN_NS };
             let young = age_ns <= grain_ns;

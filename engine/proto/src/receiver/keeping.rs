@@ -29,9 +29,14 @@ impl Entry {
         {
             // It is missing like any other: asked for again, and given up in time.
             self.told_last(common, now, datagram);
-            if matches!(refused, Outcome::Refused(Refusal::Memory)) && common.order.is_none() {
-                // At once, for the sake of the messages behind it: what it would complete is full of holes already, and
-                // as long as all wait for room there is none.
+            let hopeless = match refused {
+                Outcome::Refused(Refusal::MessageTooLong) => true,
+                // At once, for the sake of the messages behind it: what it would complete is full of holes already,
+                // and as long as all wait for room there is none.
+                Outcome::Refused(Refusal::Memory) => common.order.is_none(),
+                _ => false,
+            };
+            if hopeless {
                 let past = self.holes.is_past(seq);
                 self.give_up(common, Span::of(seq, past));
             }

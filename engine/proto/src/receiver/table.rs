@@ -3,12 +3,10 @@
 //! Chained hashing over two arrays of indices; the last entry found is tried first, for datagrams
 //! come in runs from one publisher.
 
-use super::SILENT_NS;
 use super::entry::Entry;
+use super::{KEEP_NS, SILENT_NS};
 use crate::{Now, Refusal};
 
-/// An entry that has been heard more than once keeps its place for this long after the last time.
-const KEEP_NS: u64 = 10 * SILENT_NS;
 /// No entry.
 const NONE: u32 = u32::MAX;
 

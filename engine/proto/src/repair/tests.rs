@@ -9,7 +9,7 @@ fn entry(base: u64, bitmap: u64) -> NakEntry {
 }
 
 fn asker(peer: u32, now_ns: u64, stream_bytes: u64) -> Asker {
-    Asker { peer, session: 7, now_ns, stream_bytes }
+    Asker { peer, session: 7, now_ns, stream_bytes, last_seq: 100 }
 }
 
 /// All of the first 100 are stored, and nothing else.
@@ -78,17 +78,17 @@ fn repairs_are_a_share_of_the_stream() {
 fn who_has_just_started_may_ask_for_the_past_but_not_again_and_again() {
     let policy = Policy { burst: 10_000, welcome: 30_000, ..POLICY };
     let (mut repairs, mut credit) = (Repairs::new(policy), Credit::default());
-    let mut ask = |session, now_ns| {
-        let asker = Asker { session, ..asker(1, now_ns, 1) };
+    let mut ask = |session, last_seq, now_ns| {
+        let asker = Asker { session, last_seq, ..asker(1, now_ns, 1) };
         let asked = repairs.ask(asker, &mut credit, &[entry(1, u64::MAX >> 2)], stored);
         drain(&mut repairs, now_ns);
         asked.queued
     };
-    assert_eq!(ask(1, MS), 40, "the burst and the welcome");
-    assert_eq!(ask(1, 20_000 * MS), 0);
-    assert_eq!(ask(2, 20_001 * MS), 30);
-    assert_eq!(ask(3, 20_002 * MS), 0, "no second welcome so soon");
-    assert_eq!(ask(3, 31_000 * MS), 30);
+    assert_eq!(ask(1, 100, MS), 40, "the burst and the welcome");
+    assert_eq!(ask(1, 100, 20_000 * MS), 0);
+    assert_eq!(ask(2, 100, 20_001 * MS), 30);
+    assert_eq!(ask(3, 100, 20_002 * MS), 0, "no second welcome so soon");
+    assert_eq!(ask(3, 5, 31_000 * MS), 5, "it is for what was sent before");
 }
 
 #[test]

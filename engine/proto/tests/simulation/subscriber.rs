@@ -106,7 +106,8 @@ impl Subscriber {
         if !self.wild {
             let heard = std::mem::take(&mut self.heard);
             let opens = heard.iter().any(|heard| matches!(heard, Heard::Opened { .. }));
-            self.ledgers.excused = opens || verdict == Verdict::Refused(Refusal::Memory);
+            self.ledgers.excused =
+                opens || matches!(verdict, Verdict::Refused(Refusal::Memory | Refusal::MessageTooLong));
             self.ledgers.judged(now, &datagram, verdict, more_missing, &heard, records)?;
             self.heard = heard;
         }

@@ -33,13 +33,23 @@ fn a_publisher_that_has_stopped_is_not_silent() {
 }
 
 #[test]
-fn half_a_message_of_a_silent_publisher_is_dropped() {
+fn half_a_message_waits_for_a_publisher_that_was_silent() {
     let (mut to, source) = (receiver(), Source::new(1, 0));
-    source.part(&mut to, 1, (0, 2), b"half", at(1));
-    assert_eq!(to.memory().0, 1_408);
-    assert_eq!(pass(&mut to, at(10_000)), ["silent"]);
-    assert_eq!((to.memory().0, to.stats().dropped_parts), (0, 1));
-    assert_eq!(source.part(&mut to, 1, (1, 2), b"half", at(10_000)), Verdict::Kept);
+    source.part(&mut to, 1, (0, 2), b"ab", at(1));
+    assert_eq!(pass(&mut to, at(20_000)), ["silent"]);
+    assert_eq!(source.part(&mut to, 1, (1, 2), b"cd", at(20_000)), Verdict::Kept);
+    assert_eq!(messages(&mut to), [(1, b"abcd".to_vec())]);
+}
+
+#[test]
+fn half_a_message_of_a_publisher_that_stays_silent_is_a_gap() {
+    let (mut to, source) = (receiver(), Source::new(1, 0));
+    source.part(&mut to, 1, (0, 3), b"half", at(1));
+    source.part(&mut to, 1, (1, 3), b"half", at(1));
+    assert_eq!(to.memory().0, 2 * 1_408);
+    assert_eq!(pass(&mut to, at(40_000)), ["silent", "1-2"]);
+    assert_eq!((to.memory().0, to.stats().dropped_parts, to.lost()), (0, 2, 2));
+    assert_eq!(source.part(&mut to, 1, (2, 3), b"half", at(40_000)), Verdict::Kept);
     assert!(events(&mut to).is_empty());
     assert_eq!(to.memory().0, 0);
 }
@@ -50,7 +60,7 @@ fn what_waits_behind_half_a_message_of_a_silent_publisher_is_handed_on() {
     let source = Source::new(1, 0);
     source.part(&mut to, 1, (0, 9), b"x", at(1));
     source.send(&mut to, 2, 0, at(1));
-    assert_eq!(pass(&mut to, at(10_000)), ["silent", "2"]);
+    assert_eq!(pass(&mut to, at(40_000)), ["silent", "1-1", "2"]);
     assert_eq!(to.memory().0, 0);
 }
 
@@ -60,7 +70,7 @@ fn contradictory_parts_take_no_memory_once_the_publisher_is_silent() {
     source.send(&mut to, 1, 0, at(1));
     source.part(&mut to, 2, (1, 2), b"x", at(1));
     source.send(&mut to, 2, 0, at(1));
-    pass(&mut to, at(10_000));
+    pass(&mut to, at(40_000));
     assert_eq!(to.memory().0, 0);
 }
 

@@ -8,7 +8,7 @@ use super::{Checked, ensure};
 use crate::mail::Address;
 
 /// The most repairs that may wait: what the queue has room for.
-const WAITING_MAX: u64 = 4096;
+const WAITING_MAX: u64 = 1 << 14;
 /// How often a receiver is welcomed at most.
 const WELCOME_AGAIN_NS: u64 = 10_000_000_000;
 

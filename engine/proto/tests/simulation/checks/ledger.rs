@@ -177,7 +177,7 @@ impl Ledger {
     }
 
     /// Sequences were told as lost.
-    pub(crate) fn gap(&mut self, from: u64, to: u64, patience: Patience) -> Checked {
+    pub(crate) fn gap(&mut self, record: &Record, from: u64, to: u64, patience: Patience) -> Checked {
         ensure(1 <= from && from <= to && to <= self.known, "gaps_are_of_what_was_missing", || {
             format!("gap {from}..={to}, heard of up to {}", self.known)
         })?;
@@ -192,11 +192,19 @@ impl Ledger {
             ensure(!before.is(LOST), "lost_is_told_once", || {
                 format!("sequence {seq} is told as lost again")
             })?;
-            ensure(!before.is(ARRIVED | DELIVERED), "never_both_delivered_and_lost", || {
-                format!("sequence {seq} has arrived and is told as lost")
+            ensure(!before.is(DELIVERED), "never_both_delivered_and_lost", || {
+                format!("sequence {seq} was delivered and is told as lost")
             })?;
-            self.missing -= 1;
             self.lost += 1;
+            if before.is(ARRIVED) {
+                // In vain, for the rest of its message was not to be had.
+                let part = record.published(seq).is_some_and(|published| published.count > 1);
+                ensure(part, "what_arrived_whole_is_not_lost", || {
+                    format!("sequence {seq} has arrived and is told as lost")
+                })?;
+                continue;
+            }
+            self.missing -= 1;
             self.nothing_is_given_up_early(seq, before, patience, many)?;
         }
         Ok(())

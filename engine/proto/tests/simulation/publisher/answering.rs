@@ -25,7 +25,13 @@ impl Publisher {
         let stored = |seq: u64| is_stored(schedule, sequencer, ring.len(), seq).then(|| len(seq));
         let (true, Some(at), Some(repairs)) = (ours, peer, repairs) else { return Ok(()) };
         let session = datagram.session().to_bits();
-        let asker = Asker { peer: at as u32, session, now_ns: now.mono_ns, stream_bytes: *stream_bytes };
+        let asker = Asker {
+            peer: at as u32,
+            session,
+            now_ns: now.mono_ns,
+            stream_bytes: *stream_bytes,
+            last_seq: sequencer.last_seq(),
+        };
         let asked = repairs.ask(asker, &mut peers[at].1, entries, stored);
         match &mut self.answers {
             Some(answers) => answers.asked(from, session, now.mono_ns, asked),

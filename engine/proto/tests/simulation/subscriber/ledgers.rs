@@ -246,7 +246,7 @@ impl Ledgers {
                     asks: self.asks && records.find(id).is_some_and(|record| records.all[record].repairs),
                 };
                 match self.of_mut(id, records) {
-                    Some(ledger) => ledger.gap(from, to, patience),
+                    Some(ledger) => ledger.gap(&records.all[ledger.record], from, to, patience),
                     None => Ok(()),
                 }
             }

@@ -19,8 +19,8 @@ const COLOURS: [RGBColor; MODES.len()] = [
     RGBColor(0x12, 0x94, 0x6f),
     RGBColor(0xcf, 0x7a, 0x11),
 ];
-/// What the drawing's colours are in the dark.
-const DARK: &str = "<style>text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',Arial,sans-serif}\
+/// What it is called, and what its colours are in the dark.
+const HEAD: &str = "<title>What each mode loses</title><style>text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',Arial,sans-serif}\
 @media(prefers-color-scheme:dark){[fill=\"#FFFFFF\"]{fill:#0f1720}[fill=\"#1C2733\"]{fill:#e6edf3}\
 [stroke=\"#1C2733\"]{stroke:#e6edf3}[stroke=\"#C3CED9\"]{stroke:#3a4a5a}}</style>";
 
@@ -34,7 +34,7 @@ pub(super) fn draw(rows: &[Row]) -> Result<String, String> {
     let mut svg = String::new();
     paint(&mut svg, rows).map_err(|error| error.to_string())?;
     let begins = svg.find("<svg").and_then(|at| Some(at + svg[at..].find('>')? + 1)).ok_or("no picture")?;
-    svg.insert_str(begins, DARK);
+    svg.insert_str(begins, HEAD);
     svg.push('\n');
     Ok(svg)
 }
