@@ -103,3 +103,18 @@ fn a_subscriber_behind_a_slow_link_says_exactly_what_it_lost_and_the_others_lose
     assert_eq!(heard.lost().len() as u64, heard.total("lost"));
     all_have_everything(listeners);
 }
+
+#[test]
+fn a_publisher_whose_own_link_is_always_full_repairs_all_the_same() {
+    let lab = Lab::up("--pods 6");
+    lab.run("squeeze 8mbit");
+    lab.run("drop 2");
+    let listeners = Listener::start_all(&lab, 1..=6);
+    // As fast as they can be sent; and what waits in the socket is sent within the time that subscribers wait.
+    let sender = Sender::start(&lab, 6_000, "--mode nak --send-buffer 32768");
+    let totals = sender.finish();
+    assert!(count(&totals, "blocked") > 1_000, "the socket was full: {totals:?}");
+    for (pod, listener) in (1..).zip(listeners) {
+        listener.stop().assert_whole(&format!("subscriber {pod}"), 1..=6_000);
+    }
+}
