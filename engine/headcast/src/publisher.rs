@@ -176,8 +176,7 @@ impl Publisher {
         if len > self.sizes.payload_max {
             return Err(PublishError::TooLong { len, max: self.sizes.payload_max });
         }
-        // A message that is being cut comes first: a socket that failed may have left it behind.
-        if !self.schedule.has_room() || self.cut.is_some() {
+        if !self.schedule.has_room() {
             self.make_room(1)?;
         }
         Ok(Claim::new(self, len))

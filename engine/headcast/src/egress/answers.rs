@@ -16,7 +16,7 @@ const BUFFER: usize = 1 << 20;
 /// Bytes of the longest request, and then some: 40 of header, 16 of head, 16 entries of 16.
 const REQUEST_MAX: usize = 512;
 /// Receive calls that one turn makes for a family: beyond that, whoever sends so much has to wait.
-const RECEIVES_MAX: usize = 2;
+const RECEIVES_MAX: usize = 1;
 
 /// The sockets that receivers ask at.
 pub(crate) struct Answers {
