@@ -44,6 +44,8 @@ pub(crate) enum Command {
     #[command(after_help = RELAY_EXAMPLES)]
     Relay(Relay),
     /// Receive messages, each of them once
+    ///
+    /// What is lost is asked for again by itself, if the publisher's mode is dup+nak or nak: that is the publisher's choice.
     #[command(after_help = SUBSCRIBE_EXAMPLES)]
     Subscribe(Subscribe),
     /// Show who the peers behind a name are

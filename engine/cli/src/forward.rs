@@ -14,6 +14,9 @@ use crate::failure::Failure;
 /// far as the receive buffer goes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The send buffer to ask for, in bytes.
+const SEND_BUFFER: usize = 2 * headcast::limits::MESSAGE_MAX;
+
 /// Where messages are handed on to. The application may come and go.
 pub(crate) struct Forward {
     socket: Socket,
@@ -44,6 +47,9 @@ impl Forward {
             }
             Listen::Unix(path) => UnixDatagram::unbound().and_then(|socket| {
                 socket.set_write_timeout(Some(PATIENCE))?;
+                // A datagram must fit into the buffer as a whole, and the longest message with it; the kernel grants
+                // as much as it is allowed to.
+                nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::SndBuf, &SEND_BUFFER)?;
                 Ok(Socket::Unix(socket, path.clone()))
             }),
         };

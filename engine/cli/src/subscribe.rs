@@ -21,6 +21,8 @@ const STOP: Token = Token(1);
 
 /// Messages between two looks at the clock and at signals: under load there is always one more.
 const MESSAGES_MAX: usize = 1024;
+/// How often losses are logged.
+const LOSSES_EVERY: Duration = Duration::from_secs(1);
 /// How many times as many may be left at the end: more than any socket's buffer holds.
 const REST_MAX: usize = 1024;
 
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
         linger: args.linger,
         stopping,
         lingering: false,
+        losses: Losses::default(),
     };
     let result = receiving.run(poll, &mut subscriber, &mut sink);
     let totals = totals(&subscriber, &sink);
@@ -85,6 +88,47 @@ struct Receiving {
     linger: Duration,
     stopping: Arc<AtomicBool>,
     lingering: bool,
+    losses: Losses,
+}
+
+/// What becomes of publishers goes to the log; gaps at most once a second, summed up.
+#[derive(Default)]
+struct Losses {
+    gaps: u64,
+    lost: u64,
+    logged: Option<Instant>,
+}
+
+impl Losses {
+    fn log(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Gap { from, to, .. } => {
+                self.gaps += 1;
+                self.lost += to - from + 1;
+                let now = report::now();
+                if self.logged.is_none_or(|logged| now - logged >= LOSSES_EVERY) {
+                    self.logged = Some(now);
+                    tracing::warn!(gaps = self.gaps, lost = self.lost, "datagrams are lost for good");
+                }
+            }
+            Event::Opened { id, seq, from, before } => tracing::info!(
+                publisher = id.publisher,
+                session = %id.session,
+                stream = id.stream,
+                seq,
+                joined_late = *from > 1,
+                restart_of = before.map(tracing::field::display),
+                "a session is heard"
+            ),
+            Event::Ended { id } => {
+                tracing::info!(publisher = id.publisher, session = %id.session, "the publisher stops");
+            }
+            Event::Silent { id } => {
+                tracing::warn!(publisher = id.publisher, session = %id.session, "the publisher is not heard any more");
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Receiving {
@@ -126,7 +170,10 @@ impl Receiving {
                     sink.take(message)?;
                     self.left = self.left.map(|left| left - 1);
                 }
-                other => sink.tell(other)?,
+                other => {
+                    self.losses.log(other);
+                    sink.tell(other)?;
+                }
             }
         }
         Ok(true)
@@ -188,10 +235,6 @@ impl Sink {
 
     /// Whatever is not a message.
     fn tell(&mut self, event: &Event<'_>) -> io::Result<()> {
-        if let Event::Gap { id, from, to } = event {
-            let (publisher, stream) = (id.publisher, id.stream);
-            tracing::debug!(publisher, session = %id.session, stream, from, to, "lost");
-        }
         match (self, told(event)) {
             (Self::Print(Output::Json, out), Some(value)) => writeln!(out, "{value}"),
             _ => Ok(()),

@@ -26,6 +26,28 @@
 //! # }
 //! ```
 //!
+//! How messages are made to arrive is the publisher's [`Mode`]: several spaced copies by default, and on request
+//! repairs for whoever lost them all. What cannot be repaired is told: [`Subscriber::next`] and
+//! [`Subscriber::try_next`] give gaps, sessions that begin and end, and publishers that fall silent beside the
+//! messages. Messages of up to 1 MiB are cut into datagrams and put together again; `ordered` hands them on as
+//! they were published, `history` asks for those before.
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use headcast::Event;
+//! # let mut subscriber = headcast::Subscriber::builder().build().map_err(std::io::Error::other)?;
+//! while let Some(event) = subscriber.next(std::time::Duration::from_secs(10))? {
+//!     match event {
+//!         Event::Message(message) => println!("{} bytes", message.payload.len()),
+//!         Event::Gap { id, from, to } => println!("{id:?}: {from} to {to} are lost"),
+//!         Event::Silent { id } => println!("{id:?} is not heard any more"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Who owns a loop of his own calls [`Publisher::turn`] in it; who doesn't calls [`Publisher::run`].
 //! Other threads publish through a [`Handle`]. Nothing on the data thread allocates, locks or logs
 //! once the publisher is built; everything that happens is counted, and a [`Monitor`] reads the

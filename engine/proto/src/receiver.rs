@@ -171,7 +171,7 @@ pub enum Event<'a> {
         /// The session that it replaces.
         before: Option<Session>,
     },
-    /// The publisher stops.
+    /// The publisher stops. What is still being repaired may follow.
     Ended {
         /// Which.
         id: StreamId,

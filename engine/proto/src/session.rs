@@ -7,7 +7,7 @@ const RANDOM_BITS: u32 = 20;
 ///
 /// Sessions compare as they follow one another: a restart is a larger session, as long as the wall
 /// clock goes forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Session(u64);
 
 impl Session {
@@ -39,6 +39,12 @@ impl Session {
     #[must_use]
     pub const fn start_ms(self) -> u64 {
         self.0 >> RANDOM_BITS
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({self})")
     }
 }
 

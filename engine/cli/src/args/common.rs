@@ -120,7 +120,7 @@ pub(crate) struct Sending {
     /// The largest datagram in bytes, header included; a longer message is cut into up to 1024 of them
     #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::DATAGRAM_DEFAULT)]
     pub(crate) datagram_max: usize,
-    /// The longest message in bytes; with --raw it is a datagram
+    /// The longest message in bytes; one that fits into a datagram is always possible
     #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::MESSAGE_MAX)]
     pub(crate) message_max: usize,
     /// How many datagrams the ring holds, to be sent and to be sent again: a power of two

@@ -31,7 +31,7 @@ pub enum Event<'a> {
         /// The session of the same publisher that it replaces.
         before: Option<Session>,
     },
-    /// The publisher said that it stops.
+    /// The publisher said that it stops. What is still being repaired may follow.
     Ended {
         /// Which.
         id: StreamId,

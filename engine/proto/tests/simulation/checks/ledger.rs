@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     pub(crate) missing: u64,
     /// The same, of the past.
     pub(crate) past: u64,
+    /// When something new arrived last.
+    pub(crate) new_ns: u64,
     /// The first sequence of the message handed on last.
     last_delivered: u64,
     pub(crate) delivered: u64,
@@ -88,6 +90,7 @@ impl Ledger {
             known: 0,
             missing: 0,
             past: 0,
+            new_ns: 0,
             last_delivered: 0,
             delivered: 0,
             lost: 0,
@@ -117,6 +120,7 @@ impl Ledger {
     /// A sequence was accepted as new.
     pub(crate) fn arrived(&mut self, seq: u64, now_ns: u64) -> Checked {
         self.reveal(seq, now_ns);
+        self.new_ns = now_ns;
         let fate = self.fate(seq);
         let before = *fate;
         fate.what |= ARRIVED;

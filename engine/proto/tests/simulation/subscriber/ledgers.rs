@@ -8,9 +8,12 @@ use super::events::Heard;
 use crate::checks::ledger::{Ledger, Patience, only_what_was_published_is_believed};
 use crate::checks::receiver::missing_agrees_with_what_is_awaited;
 use crate::checks::{Checked, ensure};
-use crate::plan::SubscriberPlan;
+use crate::plan::{SECOND, SubscriberPlan};
 use crate::records::Records;
 
+/// A session that is heard may be replaced after this, or by one whose time is no further off.
+const SILENT_NS: u64 = 3 * SECOND;
+const SKEW_MAX_NS: u64 = 30 * SECOND;
 /// A session that began while the subscriber was there is awaited from its first sequence, if what is heard
 /// first is not further on than this.
 const FRESH_MAX: u64 = 64;
@@ -23,6 +26,9 @@ struct Current {
     retired: Option<StreamId>,
     /// It has come back with nothing new yet.
     quiet: bool,
+    /// When it was heard last, for certain.
+    heard_ns: u64,
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -123,6 +129,7 @@ impl Ledgers {
         records: &Records,
     ) -> Checked {
         let id = id_of(datagram);
+        self.openings_are_plausible(now, datagram, heard)?;
         let opened =
             heard.iter().any(|heard| matches!(heard, Heard::Opened { id: opened, .. } if *opened == id));
         let accepted = matches!(verdict, Verdict::Deliver { .. } | Verdict::Kept);
@@ -131,6 +138,7 @@ impl Ledgers {
             if opened {
                 self.enter(id, false);
             }
+            self.hear(now, id, verdict);
             return Ok(());
         }
         if let Verdict::Deliver { opened: says, .. } = verdict {
@@ -144,6 +152,7 @@ impl Ledgers {
             self.enter(id, false);
             self.resume(now, datagram, id, records);
         }
+        self.hear(now, id, verdict);
         let now_ns = now.mono_ns;
         let seq = datagram.seq();
         let is_current = self.is_noisy(id);
@@ -191,7 +200,8 @@ impl Ledgers {
             Some(before) if before.id == id => before.retired,
             before => before.map(|before| before.id),
         };
-        self.current.insert((id.publisher, id.stream), Current { id, retired, quiet });
+        self.current
+            .insert((id.publisher, id.stream), Current { id, retired, quiet, heard_ns: 0, ended: false });
         before
     }
 
@@ -260,6 +270,31 @@ impl Ledgers {
                 self.silent.push(id);
                 Ok(())
             }
+        }
+    }
+
+    /// Another session takes the place of one that is heard only if it is later, and its time is about now.
+    fn openings_are_plausible(&self, now: Now, datagram: &Datagram<'_>, heard: &[Heard]) -> Checked {
+        let id = id_of(datagram);
+        let opens = heard.iter().any(|heard| matches!(heard, Heard::Opened { before: Some(_), .. }));
+        let before = self.current.get(&(id.publisher, id.stream)).filter(|before| opens && before.id != id);
+        let Some(before) = before.filter(|before| now.mono_ns < before.heard_ns + SILENT_NS) else {
+            return Ok(());
+        };
+        let later = id.session > before.id.session;
+        let plausible = datagram.timestamp().abs_diff(now.unix_ns) <= SKEW_MAX_NS;
+        ensure(later && (plausible || before.ended), "openings_are_plausible", || {
+            format!("{id:?} takes the place of {before:?}, which is heard")
+        })
+    }
+
+    /// The current session is heard, if the datagram is of it and nothing is wrong with it.
+    fn hear(&mut self, now: Now, id: StreamId, verdict: Verdict) {
+        let fits = !matches!(verdict, Verdict::Refused(_));
+        let current = self.current.get_mut(&(id.publisher, id.stream));
+        if let Some(current) = current.filter(|current| current.id == id && fits) {
+            current.heard_ns = now.mono_ns;
+            current.ended |= verdict == Verdict::Ended;
         }
     }
 

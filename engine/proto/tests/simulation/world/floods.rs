@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 use super::World;
 use crate::checks::Checked;
 use crate::mail::Address;
-use crate::plan::{Flood, Node};
+use crate::plan::{Flood, MS, Node, SECOND};
 
 const STRANGER: Address = Address { node: Node::Stranger, host: 0 };
 
@@ -20,20 +20,30 @@ impl World {
                 Flood::Publishers => (STRANGER, self.of_nobody()),
                 Flood::Sessions => (STRANGER, self.of_another_session()),
                 Flood::Jump => match self.far_ahead(node) {
-                    Some(bytes) => (STRANGER, bytes),
+                    Some((id, seq, run)) => {
+                        for seq in seq..seq.saturating_add(run) {
+                            let bytes = self.forge(id, seq);
+                            self.reach(node, STRANGER, &bytes)?;
+                        }
+                        continue;
+                    }
                     None => continue,
                 },
                 Flood::Requests => self.request_of_anybody(node),
                 Flood::Anything => (self.anybody(), self.anything(node)),
             };
-            let to = self.address(node);
-            match node {
-                Node::Publisher(at) => self.publisher_receive(at, to, from, &bytes)?,
-                Node::Subscriber(at) => self.subscriber_accept(at, to, from, &bytes)?,
-                Node::Stranger => {}
-            }
+            self.reach(node, from, &bytes)?;
         }
         Ok(())
+    }
+
+    fn reach(&mut self, node: Node, from: Address, bytes: &[u8]) -> Checked {
+        let to = self.address(node);
+        match node {
+            Node::Publisher(at) => self.publisher_receive(at, to, from, bytes),
+            Node::Subscriber(at) => self.subscriber_accept(at, to, from, bytes),
+            Node::Stranger => Ok(()),
+        }
     }
 
     fn noise(&mut self) -> Vec<u8> {
@@ -94,23 +104,35 @@ impl World {
         let plan = &self.plan.publishers[at];
         let id = StreamId { publisher: plan.id, session, stream: plan.stream };
         let seq = self.some_seq();
-        if self.records.find(id).is_some() { self.noise() } else { self.forge(id, seq) }
+        if self.records.find(id).is_some() {
+            return self.noise();
+        }
+        let mut bytes = self.forge(id, seq);
+        if self.rng.chance(0.3) {
+            // Of another time.
+            let later_ns = self.rng.magnitude(SECOND, 1_000_000 * SECOND);
+            let timestamp = self.now_of(Node::Stranger).unix_ns + later_ns;
+            bytes[32..40].copy_from_slice(&timestamp.to_le_bytes());
+        }
+        bytes
     }
 
-    /// A sequence more than a window ahead, in a session that the subscriber hears. Not near to any other one,
-    /// which would confirm it.
-    fn far_ahead(&mut self, node: Node) -> Option<Vec<u8>> {
+    /// A sequence more than a window ahead, in a session that the subscriber hears, and how many in a row: several
+    /// only while the stream itself brings something new, so that they are not believed. Not near to any other
+    /// run, which would confirm it later.
+    fn far_ahead(&mut self, node: Node) -> Option<(StreamId, u64, u64)> {
         let Node::Subscriber(at) = node else { return None };
         let ledgers = &self.subscribers[at].run.as_ref()?.ledgers;
         let heard: Vec<_> = ledgers.all().iter().filter(|ledger| ledgers.is_current(ledger.id)).collect();
         let ledger = heard.get(self.rng.below(heard.len().max(1) as u64) as usize)?;
         let id = ledger.id;
+        let run = if self.now_ns - ledger.new_ns < 50 * MS { self.rng.between(1, 30) } else { 1 };
         let seq = match self.rng.below(3) {
             0 => u64::MAX,
             1 => u64::MAX - 1_000 * self.rng.between(1, 1 << 40),
             _ => ledger.known + ledgers.span + 1_000 * self.rng.between(1 << 20, 1 << 50),
         };
-        Some(self.forge(id, seq))
+        Some((id, seq, run))
     }
 
     fn anybody(&mut self) -> Address {
