@@ -149,28 +149,33 @@ impl Common {
         }
     }
 
-    /// Drops the message that was begun and of which the last part has never been heard of, and tells of it.
+    /// Drops what was kept of messages whose last part has never been heard of, and tells of it, as far as there
+    /// is room to tell.
     pub(super) fn drop_begun(&mut self, kept: &mut List, highest: u64) {
         let mut at = kept.head;
-        while at != NONE && self.store.item(at).message().1 <= highest {
-            at = self.store.after(at);
-        }
-        if at != NONE {
+        while at != NONE && self.told.has_room(2) {
             let begun = *self.store.item(at);
             let mut last = begun.seq;
-            // Its parts; what lies between and after, if anything does, is of another.
-            while let next = self.store.after(at)
-                && next != NONE
-                && self.store.item(next).message() == begun.message()
-            {
-                (at, last) = (next, self.store.item(next).seq);
+            let mut next = self.store.after(at);
+            if begun.message().1 > highest {
+                // What follows it without a break; they are one gap.
+                self.drop_part(kept, at);
+                while next != NONE
+                    && let item = *self.store.item(next)
+                    && item.seq == last + 1
+                    && item.message().1 > highest
+                {
+                    last = item.seq;
+                    let after = self.store.after(next);
+                    self.drop_part(kept, next);
+                    next = after;
+                }
+                self.tell_lost(begun.id, begun.seq, last);
+            } else if self.order.is_none() {
+                // Of parts that contradict one another.
+                self.drop_part(kept, at);
             }
-            self.tell_lost(begun.id, begun.seq, last);
-        }
-        self.drop_beyond(kept, highest);
-        if self.order.is_none() {
-            // What is left are parts that contradict one another.
-            self.drop_where(kept, |_| true);
+            at = next;
         }
     }
 

@@ -71,9 +71,10 @@ const ASK_AFTER_NS: u64 = 200 * US;
 /// again no sooner than after the first of these, and each time twice as late, up to the second;
 const ASK_AGAIN_NS: u64 = MS;
 const ASK_AGAIN_MAX_NS: u64 = 8 * MS;
-/// and it does not give up before this, nor before it has asked so often, unless that takes very long.
+/// and it does not give up before this, nor before it has asked so often, unless that takes very long. (Its own
+/// bound is eight; where holes are many, some share the times of others that have been asked for already.)
 const GIVE_UP_NS: u64 = 50 * MS;
-const ASKS_MIN: u8 = 8;
+const ASKS_MIN: u8 = 5;
 const VERY_LONG_NS: u64 = 3 * SECOND;
 
 /// Holes noticed within this time may share their fate.
