@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Session;
 use crate::header::PATH_OFFSET;
 
 mod asking;
