@@ -190,11 +190,7 @@ impl Holes {
             ask_ns,
             give_up_ns,
             wait_ns: patience.wait_ns(now_ns),
-            asked_ns: 0,
-            chances: 0,
-            cursor: 0,
-            tries: 0,
-            past: false,
+            ..Span::of(from, false)
         });
         ask_ns.min(give_up_ns)
     }
@@ -209,11 +205,7 @@ impl Holes {
             ask_ns: now_ns,
             give_up_ns,
             wait_ns: patience.wait_ns(now_ns),
-            asked_ns: 0,
-            chances: 0,
-            cursor: 0,
-            tries: 0,
-            past: true,
+            ..Span::of(from, true)
         });
     }
 
