@@ -16,6 +16,9 @@
 //! | [`datagram`] | a checked view of received bytes, every [`Refusal`] with a name |
 //! | [`window`] | seen before, or new? |
 //! | [`receiver`] | sessions and windows of all publishers that are heard |
+//! | [`response`] | an answer to a message, and its acknowledgement, on the wire |
+//! | [`responding`] | answers to messages: kept, sent and sent again until they are stored |
+//! | [`stored`] | which answers are stored |
 //!
 //! The format itself is described in `docs/wire-format.md`.
 
@@ -27,9 +30,12 @@ pub mod heartbeat;
 pub mod receiver;
 mod refusal;
 pub mod repair;
+pub mod responding;
+pub mod response;
 pub mod schedule;
 pub mod sequence;
 pub mod session;
+pub mod stored;
 pub mod window;
 
 pub use datagram::Datagram;
@@ -40,6 +46,7 @@ pub use refusal::Refusal;
 pub use schedule::{Next, Schedule};
 pub use sequence::Sequencer;
 pub use session::Session;
+pub use stored::Stored;
 pub use window::Window;
 
 /// The time as a caller of this crate knows it; nothing in here reads a clock.

@@ -22,11 +22,13 @@ pub struct Sequencer {
 #[derive(Clone, Copy)]
 struct Part {
     flags: u8,
+    /// Bytes between header and payload.
+    extension: usize,
     index: u16,
     count: u16,
 }
 
-const WHOLE: Part = Part { flags: 0, index: 0, count: 1 };
+const WHOLE: Part = Part { flags: 0, extension: 0, index: 0, count: 1 };
 
 impl Sequencer {
     /// A stream that has sent nothing yet.
@@ -87,7 +89,7 @@ impl Sequencer {
     /// # Panics
     /// As [`seal`](Self::seal).
     pub fn seal_fragment(&mut self, datagram: &mut [u8], now: Now, index: u16, count: u16) -> u64 {
-        self.seal_as(datagram, now, Kind::Data, Part { flags: flags::FRAGMENT, index, count })
+        self.seal_as(datagram, now, Kind::Data, Part { flags: flags::FRAGMENT, extension: 0, index, count })
     }
 
     /// Makes `datagram`, whose payload is a request for repairs, the next one of the stream.
@@ -96,6 +98,22 @@ impl Sequencer {
     /// As [`seal`](Self::seal).
     pub fn seal_nak(&mut self, datagram: &mut [u8], now: Now) -> u64 {
         self.seal_as(datagram, now, Kind::Nak, WHOLE)
+    }
+
+    /// Makes `datagram` the next one, of a kind whose payload the protocol itself reads. `extension` bytes of it lie
+    /// between header and payload.
+    ///
+    /// # Panics
+    /// As [`seal`](Self::seal).
+    pub(crate) fn seal_behind(
+        &mut self,
+        datagram: &mut [u8],
+        now: Now,
+        kind: Kind,
+        flags: u8,
+        extension: usize,
+    ) -> u64 {
+        self.seal_as(datagram, now, kind, Part { flags, extension, ..WHOLE })
     }
 
     /// Writes what tells that the publisher is there, and which sequence was its last.
@@ -125,7 +143,8 @@ impl Sequencer {
 
     #[inline]
     fn write(&self, datagram: &mut [u8], kind: Kind, seq: u64, timestamp: u64, part: Part) {
-        let payload_len = u16::try_from(datagram.len() - HEADER_LEN).expect("a slot is under 64 KiB");
+        let payload_len =
+            u16::try_from(datagram.len() - HEADER_LEN - part.extension).expect("a slot is under 64 KiB");
         let header = Header {
             version_kind: kind.first_byte(),
             flags: self.flags | part.flags,
