@@ -24,6 +24,11 @@ impl Counter {
         self.set(self.0.load(Relaxed).wrapping_add(n));
     }
 
+    /// Adds, from any thread.
+    pub(crate) fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
     #[inline]
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
@@ -190,6 +195,34 @@ counters! {
         /// Datagrams that the socket dropped because its buffer was full. The kernel tells with the next
         /// one that gets through, and counts in 32 bits.
         socket_dropped,
+    }
+}
+
+counters! {
+    /// What a responder did.
+    ///
+    /// At any time `accepted - acknowledged` responses are held.
+    ResponderCounters {
+        /// Responses accepted: each is held until it is acknowledged.
+        accepted,
+        /// Responses refused because as much was held as may be.
+        refused_full,
+        /// Responses refused because their result was too long.
+        refused_too_long,
+        /// Datagrams sent for the first time.
+        sent_first,
+        /// Datagrams sent again.
+        sent_again,
+        /// Datagrams that the kernel refused to send; they count as lost on the way.
+        send_failed,
+        /// Responses acknowledged: a recorder has stored them.
+        acknowledged,
+        /// Acknowledgements taken.
+        acknowledgements,
+        /// Times that nothing was acknowledged for the retransmission time-out.
+        timeouts,
+        /// Datagrams that were no acknowledgement for this responder, or not from a recorder.
+        strays,
     }
 }
 

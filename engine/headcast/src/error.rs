@@ -134,6 +134,49 @@ impl From<io::Error> for PublishError {
     }
 }
 
+/// Why a response was not accepted. Nothing of it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RespondError {
+    /// The message has no header, so there is no saying which one was answered.
+    NoHeader,
+    /// The subscriber has nobody to respond to.
+    NoResponder,
+    /// The result is longer than a response can carry.
+    TooLong {
+        /// Bytes of the result.
+        len: usize,
+        /// The most there may be.
+        max: usize,
+    },
+    /// As many responses, or bytes of them, are held as may be: the recorder does not keep up.
+    Full,
+    /// The responder has closed.
+    Closed,
+}
+
+impl fmt::Display for RespondError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHeader => {
+                f.write_str("a raw message has no number, so it cannot be answered; framed ones can")
+            }
+            Self::NoResponder => {
+                f.write_str("there is no recorder to respond to; give the subscriber a responder")
+            }
+            Self::TooLong { len, max } => {
+                write!(f, "a result of {len} bytes is too long: a response carries at most {max}")
+            }
+            Self::Full => f.write_str(
+                "too many responses are held that no recorder has acknowledged; see whether it runs, or hold more",
+            ),
+            Self::Closed => f.write_str("the responder has closed"),
+        }
+    }
+}
+
+impl std::error::Error for RespondError {}
+
 /// Why there are no peers.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -53,7 +53,9 @@
 //! once the publisher is built; everything that happens is counted, and a [`Monitor`] reads the
 //! counts from any thread.
 
+mod address;
 mod affinity;
+mod bell;
 mod clock;
 mod control;
 pub mod counters;
@@ -63,13 +65,14 @@ mod identity;
 mod ingress;
 mod publisher;
 mod queue;
+mod responder;
 mod ring;
 mod subscriber;
 mod timer;
 
 pub use control::{Monitor, Status};
-pub use counters::{PublisherCounters, SubscriberCounters};
-pub use error::{BuildError, PublishError, WaitError};
+pub use counters::{PublisherCounters, ResponderCounters, SubscriberCounters};
+pub use error::{BuildError, PublishError, RespondError, WaitError};
 pub use headcast_peers as peers;
 pub use headcast_proto::{Refusal, Session, StreamId};
 pub use headcast_udp::{Capabilities, Failure};
@@ -77,6 +80,7 @@ pub use identity::host_publisher_id;
 pub use ingress::Listen;
 pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Mode, Publisher};
 pub use queue::Handle;
+pub use responder::{Builder as ResponderBuilder, Responder};
 pub use subscriber::{Builder as SubscriberBuilder, Event, Message, Origin, Subscriber};
 
 /// Limits and defaults, with their units.
@@ -90,6 +94,8 @@ pub mod limits {
     pub const HEADER_LEN: usize = headcast_proto::HEADER_LEN;
     /// The longest message in bytes, by default and at most; it is cut into up to 1,024 datagrams.
     pub const MESSAGE_MAX: usize = headcast_proto::receiver::MESSAGE_MAX;
+    /// The longest result that a response carries, in bytes: it travels in one datagram.
+    pub const RESULT_MAX: usize = headcast_proto::response::RESULT_MAX;
     /// Bytes that messages which take several datagrams may take at most while they wait for the data thread.
     pub const QUEUE_BYTES_MAX: usize = 64 << 20;
     /// How many sent datagrams the ring keeps by default.
@@ -102,4 +108,6 @@ pub mod limits {
     pub const PEERS_MAX: usize = 100_000;
     /// The port that the article's programs use, for peers that name none.
     pub const PORT_DEFAULT: u16 = 12000;
+    /// Where a recorder listens by default.
+    pub const RECORDER_PORT_DEFAULT: u16 = 12001;
 }

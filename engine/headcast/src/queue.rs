@@ -21,6 +21,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::Backoff;
 
+use crate::bell::Bell;
 use crate::error::PublishError;
 use crate::publisher::{Backlog, Sizes};
 use crate::ring::Slot;
@@ -48,9 +49,7 @@ pub(crate) struct Queue {
     long: Long,
     sizes: Sizes,
     backlog: Backlog,
-    waker: mio::Waker,
-    /// The data thread is about to wait, or waits.
-    sleeping: AtomicBool,
+    bell: Bell,
     closed: AtomicBool,
     /// Threads inside `publish`.
     publishing: AtomicUsize,
@@ -68,8 +67,7 @@ impl Queue {
             long: Long::new(len),
             sizes,
             backlog,
-            waker,
-            sleeping: AtomicBool::new(false),
+            bell: Bell::new(waker),
             closed: AtomicBool::new(false),
             publishing: AtomicUsize::new(0),
             dropped_newest: AtomicU64::new(0),
@@ -99,16 +97,15 @@ impl Queue {
     /// Says that the data thread is about to wait; returns whether it may: nothing has come meanwhile.
     #[inline]
     pub(crate) fn may_sleep(&self) -> bool {
-        // Ordered against `publish`: it pushes, then looks at the flag; we set it, then look at the
-        // queue. In any order of the four, one of the two sees the other.
-        self.sleeping.store(true, SeqCst);
+        // Ordered against `publish`, which pushes, then rings.
+        self.bell.lie_down();
         self.full.is_empty()
     }
 
     /// Says that the data thread is awake.
     #[inline]
     pub(crate) fn awake(&self) {
-        self.sleeping.store(false, Relaxed);
+        self.bell.awake();
     }
 
     /// Refuses whatever comes from now on.
@@ -138,7 +135,7 @@ impl Queue {
 
     /// Wakes the data thread for another reason than a message.
     pub(crate) fn wake(&self) -> io::Result<()> {
-        self.waker.wake()
+        self.bell.wake()
     }
 
     fn publish(&self, payload: &[u8]) -> Result<(), PublishError> {
@@ -160,9 +157,7 @@ impl Queue {
             entry = back;
             std::hint::spin_loop();
         }
-        if self.sleeping.load(SeqCst) && self.sleeping.swap(false, SeqCst) {
-            self.waker.wake()?;
-        }
+        self.bell.ring()?;
         Ok(())
     }
 

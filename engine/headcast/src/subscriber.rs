@@ -22,6 +22,7 @@ pub use message::{Message, Origin};
 
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
+use crate::responder::Responder;
 use crate::timer::Timer;
 use events::Pending;
 
@@ -61,6 +62,7 @@ pub struct Subscriber {
     impairment: Option<Impairment>,
     /// There is more to ask about a datagram than its header: it is raw, or may be dropped on purpose.
     unusual: bool,
+    responder: Option<Responder>,
     capabilities: Capabilities,
     counters: Arc<SubscriberCounters>,
     refusals: Arc<Refusals>,
@@ -263,8 +265,8 @@ impl Subscriber {
     #[inline]
     fn message(&self, ready: Ready) -> Message<'_> {
         match ready {
-            Ready::Whole(at) => Message::whole(&self.inbox, at),
-            Ready::Raw(at) => Message::raw(&self.inbox, at),
+            Ready::Whole(at) => Message::whole(self, at),
+            Ready::Raw(at) => Message::raw(self, at),
             _ => self.kept_message(),
         }
     }

@@ -7,12 +7,12 @@
 //! loom sees neither into crossbeam's queue nor into the eventfd behind mio's waker, so this is a model. It
 //! has the four operations that matter, in their order and with their orderings:
 //!
-//! | | `src/queue.rs` | here |
+//! | | `src/queue.rs`, `src/bell.rs` | here |
 //! |---|---|---|
-//! | data thread | `may_sleep`: `sleeping.store(true, SeqCst)` | `Doorbell::may_sleep` |
+//! | data thread | `lie_down`: `sleeping.store(true, SeqCst)` | `Doorbell::may_sleep` |
 //! | | `may_sleep`: `full.is_empty()`, which loads the queue's tail SeqCst | the load of `tail` |
 //! | publisher | `publish`: `full.push`, which moves the tail by a SeqCst compare-exchange | the addition to `tail` |
-//! | | `publish`: `sleeping.load`, `sleeping.swap(false)`, both SeqCst, then the waker | `Doorbell::publish` |
+//! | | `ring`: `sleeping.load`, `sleeping.swap(false)`, both SeqCst, then the waker | `Doorbell::publish` |
 //!
 //! loom takes SeqCst on a load or a store for acquire and release. What it adds to them, a place in one order
 //! of all, loom honours on fences alone. So where the real code relies on it, between a write of one location

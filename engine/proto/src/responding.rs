@@ -116,14 +116,26 @@ impl Outstanding {
     /// There is room for a range of sequences, so one that is held for long stands for all that came
     /// after it as well.
     pub fn accept(&mut self) -> Option<u64> {
-        let seq = self.next;
-        if seq - self.held_from >= self.slots.len() as u64 {
+        if self.is_full() {
             return None;
         }
+        let seq = self.next;
         *self.slot_mut(seq) = Slot::New;
         self.held += 1;
         self.next += 1;
         Some(seq)
+    }
+
+    /// Whether one more would not be accepted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.next - self.held_from >= self.slots.len() as u64
+    }
+
+    /// Whether nothing was acknowledged for two time-outs in a row.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.rtt.doublings() >= 2
     }
 
     /// What goes out next, if anything may: what is lost before what is new. Say [`sent`](Self::sent) once it

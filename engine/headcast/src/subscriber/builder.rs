@@ -15,6 +15,7 @@ use crate::counters::{Refusals, SubscriberCounters};
 use crate::error::BuildError;
 use crate::identity::host_publisher_id;
 use crate::limits;
+use crate::responder::Responder;
 use crate::timer::Timer;
 
 /// The most publishers that a subscriber can be told to track.
@@ -38,6 +39,7 @@ pub struct Builder {
     max_hold: Option<Duration>,
     repair: bool,
     history: u64,
+    responder: Option<Responder>,
     impairment: Option<Impairment>,
 }
 
@@ -52,6 +54,7 @@ impl Default for Builder {
             max_hold: None,
             repair: true,
             history: 0,
+            responder: None,
             impairment: None,
         }
     }
@@ -126,6 +129,12 @@ impl Builder {
         self
     }
 
+    /// By whom messages are answered: see [`Message::respond`](super::Message::respond).
+    pub fn responder(mut self, responder: Responder) -> Self {
+        self.responder = Some(responder);
+        self
+    }
+
     /// Drops, on purpose and before anything else sees them, the datagrams for which `drop` says
     /// `true`: for trying out what loss does.
     pub fn impair(mut self, drop: impl FnMut(&[u8]) -> bool + Send + 'static) -> Self {
@@ -184,6 +193,7 @@ impl Builder {
             raw: self.raw,
             unusual: self.raw || self.impairment.is_some(),
             impairment: self.impairment,
+            responder: self.responder,
             capabilities,
             counters: Arc::new(SubscriberCounters::default()),
             refusals: Arc::new(Refusals::default()),
@@ -215,6 +225,9 @@ impl Builder {
         }
         if self.max_hold.is_some_and(|hold| hold > HOLD_MAX) {
             return wrong(format!("to hold messages back for more than {HOLD_MAX:?} is not possible"));
+        }
+        if self.raw && self.responder.is_some() {
+            return wrong("raw datagrams have no numbers: they cannot be answered".into());
         }
         if self.raw && (self.max_hold.is_some() || self.history > 0) {
             return wrong("raw datagrams have no numbers: there is no order and no history".into());

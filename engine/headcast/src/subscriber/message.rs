@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use headcast_proto::{Datagram, Session, StreamId};
-use headcast_udp::Inbox;
+
+use super::Subscriber;
+use crate::error::RespondError;
 
 /// A message, borrowed from the receive buffer.
 #[derive(Clone, Copy)]
@@ -13,7 +15,8 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// What the header says of it; `None` in raw mode.
     pub origin: Option<Origin>,
-    source: Source<'a>,
+    subscriber: &'a Subscriber,
+    source: Source,
 }
 
 /// Where a message stands in what its publisher sends.
@@ -36,22 +39,24 @@ pub struct Origin {
 
 /// What the kernel said, read only if somebody asks.
 #[derive(Clone, Copy)]
-enum Source<'a> {
-    Inbox(&'a Inbox, usize),
+enum Source {
+    /// With the datagram at this place of the inbox.
+    Inbox(usize),
     Known(Option<SocketAddr>),
 }
 
 impl<'a> Message<'a> {
     /// A datagram without a header.
-    pub(super) fn raw(inbox: &'a Inbox, at: usize) -> Self {
-        Self { payload: inbox.datagram(at).0, origin: None, source: Source::Inbox(inbox, at) }
+    pub(super) fn raw(subscriber: &'a Subscriber, at: usize) -> Self {
+        let payload = subscriber.inbox.datagram(at).0;
+        Self { payload, origin: None, subscriber, source: Source::Inbox(at) }
     }
 
     /// A datagram that has been judged to be a whole message.
     #[inline]
-    pub(super) fn whole(inbox: &'a Inbox, at: usize) -> Self {
-        let Some((header, payload)) = Datagram::reread(inbox.datagram(at).0) else {
-            return Self::raw(inbox, at);
+    pub(super) fn whole(subscriber: &'a Subscriber, at: usize) -> Self {
+        let Some((header, payload)) = Datagram::reread(subscriber.inbox.datagram(at).0) else {
+            return Self::raw(subscriber, at);
         };
         let origin = Origin {
             publisher: header.publisher.get(),
@@ -61,12 +66,31 @@ impl<'a> Message<'a> {
             timestamp_ns: header.timestamp.get(),
             rescued: header.is_repeated(),
         };
-        Self { payload, origin: Some(origin), source: Source::Inbox(inbox, at) }
+        Self { payload, origin: Some(origin), subscriber, source: Source::Inbox(at) }
     }
 
     /// A message that was put together, or waited for its turn.
-    pub(super) fn kept(payload: &'a [u8], origin: Option<Origin>, source: Option<SocketAddr>) -> Self {
-        Self { payload, origin, source: Source::Known(source) }
+    pub(super) fn kept(
+        subscriber: &'a Subscriber,
+        payload: &'a [u8],
+        origin: Option<Origin>,
+        source: Option<SocketAddr>,
+    ) -> Self {
+        Self { payload, origin, subscriber, source: Source::Known(source) }
+    }
+
+    /// Answers it, by the responder that the subscriber was built with: see [`Responder::respond`].
+    ///
+    /// Who answers later, or on another thread, keeps the [`Origin`] and gives it to the responder.
+    ///
+    /// # Errors
+    /// [`RespondError::NoHeader`] in raw mode, [`RespondError::NoResponder`], and what `Responder::respond` fails with.
+    ///
+    /// [`Responder::respond`]: crate::Responder::respond
+    pub fn respond(&self, result: &[u8]) -> Result<(), RespondError> {
+        let origin = self.origin.as_ref().ok_or(RespondError::NoHeader)?;
+        let responder = self.subscriber.responder.as_ref().ok_or(RespondError::NoResponder)?;
+        responder.respond(origin, result)
     }
 
     /// Where it came from; for a message of several datagrams, or one that waited, where the publisher was
@@ -74,7 +98,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match self.source {
-            Source::Inbox(inbox, at) => inbox.source(at),
+            Source::Inbox(at) => self.subscriber.inbox.source(at),
             Source::Known(source) => source,
         }
     }

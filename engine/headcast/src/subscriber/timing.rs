@@ -1,7 +1,6 @@
 //! What a subscriber does by itself: it asks for repairs, gives up gaps, and wakes for that.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use headcast_udp::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Subscriber;
+use crate::address::reachable;
 use crate::clock;
 
 impl Subscriber {
@@ -51,7 +51,7 @@ impl Subscriber {
         while let Some(request) = self.receiver.request(self.now, &mut datagram) {
             // It goes out of the socket that listens: publishers answer to the address that they send to.
             let sent = self.sources[request.place]
-                .map(|source| self.socket.send_to(&datagram[..request.len], self.reachable(source)));
+                .map(|source| self.socket.send_to(&datagram[..request.len], reachable(source, self.ipv6)));
             if !matches!(sent, Some(Ok(_))) {
                 self.counters.requests_failed.add(1);
             }
@@ -66,16 +66,6 @@ impl Subscriber {
         counters.repaired.set(stats.repaired);
         counters.completed.set(stats.completed);
         counters.dropped_parts.set(stats.dropped_parts);
-    }
-
-    /// An IPv4 address as a socket of IPv6 spells it.
-    fn reachable(&self, to: SocketAddr) -> SocketAddr {
-        match to {
-            SocketAddr::V4(v4) if self.ipv6 => {
-                SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
-            }
-            other => other,
-        }
     }
 
     /// Waits until something is there or due, at most until `deadline_ns`; returns whether that is still to come.
