@@ -1,4 +1,4 @@
-//! The only place in the library that reads a clock.
+//! The only place in the libraries that reads a clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,25 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Both clocks. Read without the standard library's types, whose differences cost more than the reading.
 #[inline]
-pub(crate) fn now() -> Now {
+pub fn now() -> Now {
     Now { mono_ns: mono_ns(), unix_ns: unix_ns() }
 }
 
 /// Nanoseconds on the monotonic clock, from an origin that is the machine's.
 #[inline]
-pub(crate) fn mono_ns() -> u64 {
+pub fn mono_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
 /// Nanoseconds since the Unix epoch.
 #[inline]
-pub(crate) fn unix_ns() -> u64 {
+pub fn unix_ns() -> u64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
 /// The monotonic clock for the control thread, whose parts speak in the standard library's types.
 #[expect(clippy::disallowed_methods, reason = "this is the edge where time is read")]
-pub(crate) fn instant() -> Instant {
+pub fn instant() -> Instant {
     Instant::now()
 }
 
@@ -39,6 +39,6 @@ fn read(clock: ClockId) -> u64 {
 
 /// A duration in nanoseconds, at most `u64::MAX`.
 #[inline]
-pub(crate) fn nanos(duration: Duration) -> u64 {
+pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -20,28 +20,31 @@ impl Counter {
 
     /// Adds, from the one thread that writes: no locked instruction.
     #[inline]
-    pub(crate) fn add(&self, n: u64) {
+    pub fn add(&self, n: u64) {
         self.set(self.0.load(Relaxed).wrapping_add(n));
     }
 
     /// Adds, from any thread.
-    pub(crate) fn add_shared(&self, n: u64) {
+    pub fn add_shared(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
     }
 
+    /// Sets it, from the one thread that writes.
     #[inline]
-    pub(crate) fn set(&self, n: u64) {
+    pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 }
 
+/// Makes a struct of [`Counter`]s from their names, with `each`, which tells every name and count.
+#[macro_export]
 macro_rules! counters {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $field:ident,)+ }) => {
         $(#[doc = $about])+
         #[derive(Debug, Default)]
         #[non_exhaustive]
         pub struct $name {
-            $($(#[doc = $doc])+ pub $field: Counter,)+
+            $($(#[doc = $doc])+ pub $field: $crate::counters::Counter,)+
         }
 
         impl $name {
@@ -248,8 +251,9 @@ impl Refusals {
         self.0.iter().map(Counter::get).sum()
     }
 
+    /// Counts one, from the one thread that writes.
     #[inline]
-    pub(crate) fn count(&self, refusal: Refusal) {
+    pub fn count(&self, refusal: Refusal) {
         self.0[refusal as usize].add(1);
     }
 }

@@ -56,7 +56,7 @@
 mod address;
 mod affinity;
 mod bell;
-mod clock;
+pub mod clock;
 mod control;
 pub mod counters;
 mod egress;

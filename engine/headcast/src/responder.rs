@@ -96,6 +96,15 @@ impl Responder {
     /// [`RespondError::Full`] when as much is held as may be, [`RespondError::TooLong`],
     /// [`RespondError::Closed`]. Nothing is kept then.
     pub fn respond(&self, to: &Origin, result: &[u8]) -> Result<(), RespondError> {
+        let id = StreamId { publisher: to.publisher, session: to.session, stream: to.stream };
+        self.respond_to(id, to.seq, result)
+    }
+
+    /// As [`respond`](Self::respond), to the message that is known by its stream and its sequence there.
+    ///
+    /// # Errors
+    /// As `respond`.
+    pub fn respond_to(&self, id: StreamId, seq: u64, result: &[u8]) -> Result<(), RespondError> {
         let shared = &self.0.shared;
         if shared.closed.load(SeqCst) {
             return Err(RespondError::Closed);
@@ -110,8 +119,7 @@ impl Responder {
             shared.counters.refused_full.add_shared(1);
             return Err(RespondError::Full);
         }
-        let subject = StreamId { publisher: to.publisher, session: to.session, stream: to.stream };
-        let mut accepted = Accepted { subject, seq: to.seq, datagram: datagram.into() };
+        let mut accepted = Accepted { subject: id, seq, datagram: datagram.into() };
         shared.counters.accepted.add_shared(1);
         // As many places as may be held: a push fails only while a pop beside it is under way.
         while let Err(back) = shared.queue.push(accepted) {

@@ -40,7 +40,7 @@ type Impairment = Box<dyn FnMut(&[u8]) -> bool + Send>;
 /// asked for, and gaps given up, in those calls.
 pub struct Subscriber {
     socket: UdpSocket,
-    inbox: Inbox,
+    mailbox: Mailbox,
     /// Datagrams of the last batch: how many there are, and how many have been judged.
     filled: usize,
     judged: usize,
@@ -62,10 +62,15 @@ pub struct Subscriber {
     impairment: Option<Impairment>,
     /// There is more to ask about a datagram than its header: it is raw, or may be dropped on purpose.
     unusual: bool,
-    responder: Option<Responder>,
     capabilities: Capabilities,
     counters: Arc<SubscriberCounters>,
     refusals: Arc<Refusals>,
+}
+
+/// Where messages lie, and who answers them.
+struct Mailbox {
+    inbox: Inbox,
+    responder: Option<Responder>,
 }
 
 impl Subscriber {
@@ -186,7 +191,7 @@ impl Subscriber {
             self.ask();
         }
         (self.filled, self.judged) = (0, 0);
-        match self.inbox.receive(self.socket.as_fd()) {
+        match self.mailbox.inbox.receive(self.socket.as_fd()) {
             Ok(count) => self.filled = count,
             Err(Errno::EAGAIN) => {}
             Err(errno) => return Err(errno.into()),
@@ -194,7 +199,7 @@ impl Subscriber {
         if self.filled > 0 {
             self.now = clock::now();
             self.counters.datagrams.add(self.filled as u64);
-            if let Some(dropped) = self.inbox.dropped(self.filled - 1) {
+            if let Some(dropped) = self.mailbox.inbox.dropped(self.filled - 1) {
                 self.counters.socket_dropped.set(dropped.into());
             }
             if self.behind < BEHIND_MAX {
@@ -209,7 +214,7 @@ impl Subscriber {
     /// Judges one datagram; returns it if it is to be handed on.
     #[inline]
     fn judge(&mut self, at: usize) -> Ready {
-        let (bytes, truncated) = self.inbox.datagram(at);
+        let (bytes, truncated) = self.mailbox.inbox.datagram(at);
         self.counters.bytes.add(bytes.len() as u64);
         if truncated || self.unusual {
             let wanted = self.is_wanted(at);
@@ -217,7 +222,7 @@ impl Subscriber {
                 return if wanted { Ready::Raw(at) } else { Ready::Nothing };
             }
         }
-        let bytes = self.inbox.datagram(at).0;
+        let bytes = self.mailbox.inbox.datagram(at).0;
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
             Err(refusal) => {
@@ -227,7 +232,7 @@ impl Subscriber {
         };
         let verdict = self.receiver.accept(self.now, &datagram);
         if let Some(place) = self.receiver.noticed() {
-            self.sources[place] = self.inbox.source(at);
+            self.sources[place] = self.mailbox.inbox.source(at);
         }
         match verdict {
             Verdict::Deliver { rescued, .. } => {
@@ -248,7 +253,7 @@ impl Subscriber {
     /// Whether a datagram is to be looked at, when it is longer than the room, raw, or may be dropped on purpose.
     #[cold]
     fn is_wanted(&mut self, at: usize) -> bool {
-        let (bytes, truncated) = self.inbox.datagram(at);
+        let (bytes, truncated) = self.mailbox.inbox.datagram(at);
         if let Some(impairment) = &mut self.impairment
             && impairment(bytes)
         {
@@ -265,8 +270,8 @@ impl Subscriber {
     #[inline]
     fn message(&self, ready: Ready) -> Message<'_> {
         match ready {
-            Ready::Whole(at) => Message::whole(self, at),
-            Ready::Raw(at) => Message::raw(self, at),
+            Ready::Whole(at) => Message::whole(&self.mailbox, at),
+            Ready::Raw(at) => Message::raw(&self.mailbox, at),
             _ => self.kept_message(),
         }
     }

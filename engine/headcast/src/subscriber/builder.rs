@@ -9,7 +9,7 @@ use headcast_proto::{Order, Receiver, Sequencer, Session};
 use headcast_udp::{Capabilities, Inbox};
 
 use super::events::Pending;
-use super::{Impairment, Subscriber};
+use super::{Impairment, Mailbox, Subscriber};
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
 use crate::error::BuildError;
@@ -179,7 +179,7 @@ impl Builder {
         Ok(Subscriber {
             socket,
             // Untouched pages cost nothing, so there is room for the largest datagram there is.
-            inbox: Inbox::new(limits::DATAGRAM_MAX + 1),
+            mailbox: Mailbox { inbox: Inbox::new(limits::DATAGRAM_MAX + 1), responder: self.responder },
             filled: 0,
             judged: 0,
             pending: Pending::nothing(),
@@ -193,7 +193,6 @@ impl Builder {
             raw: self.raw,
             unusual: self.raw || self.impairment.is_some(),
             impairment: self.impairment,
-            responder: self.responder,
             capabilities,
             counters: Arc::new(SubscriberCounters::default()),
             refusals: Arc::new(Refusals::default()),

@@ -112,6 +112,6 @@ impl Subscriber {
     pub(super) fn kept_message(&self) -> Message<'_> {
         let (len, place, origin) = self.pending.kept;
         let source = self.sources.get(place).copied().flatten();
-        Message::kept(self, self.receiver.payload(len), origin, source)
+        Message::kept(&self.mailbox, self.receiver.payload(len), origin, source)
     }
 }

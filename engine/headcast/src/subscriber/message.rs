@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use headcast_proto::{Datagram, Session, StreamId};
 
-use super::Subscriber;
+use super::Mailbox;
 use crate::error::RespondError;
 
 /// A message, borrowed from the receive buffer.
@@ -15,7 +15,7 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// What the header says of it; `None` in raw mode.
     pub origin: Option<Origin>,
-    subscriber: &'a Subscriber,
+    mailbox: &'a Mailbox,
     source: Source,
 }
 
@@ -47,16 +47,16 @@ enum Source {
 
 impl<'a> Message<'a> {
     /// A datagram without a header.
-    pub(super) fn raw(subscriber: &'a Subscriber, at: usize) -> Self {
-        let payload = subscriber.inbox.datagram(at).0;
-        Self { payload, origin: None, subscriber, source: Source::Inbox(at) }
+    pub(super) fn raw(mailbox: &'a Mailbox, at: usize) -> Self {
+        let payload = mailbox.inbox.datagram(at).0;
+        Self { payload, origin: None, mailbox, source: Source::Inbox(at) }
     }
 
     /// A datagram that has been judged to be a whole message.
     #[inline]
-    pub(super) fn whole(subscriber: &'a Subscriber, at: usize) -> Self {
-        let Some((header, payload)) = Datagram::reread(subscriber.inbox.datagram(at).0) else {
-            return Self::raw(subscriber, at);
+    pub(super) fn whole(mailbox: &'a Mailbox, at: usize) -> Self {
+        let Some((header, payload)) = Datagram::reread(mailbox.inbox.datagram(at).0) else {
+            return Self::raw(mailbox, at);
         };
         let origin = Origin {
             publisher: header.publisher.get(),
@@ -66,17 +66,17 @@ impl<'a> Message<'a> {
             timestamp_ns: header.timestamp.get(),
             rescued: header.is_repeated(),
         };
-        Self { payload, origin: Some(origin), subscriber, source: Source::Inbox(at) }
+        Self { payload, origin: Some(origin), mailbox, source: Source::Inbox(at) }
     }
 
     /// A message that was put together, or waited for its turn.
     pub(super) fn kept(
-        subscriber: &'a Subscriber,
+        mailbox: &'a Mailbox,
         payload: &'a [u8],
         origin: Option<Origin>,
         source: Option<SocketAddr>,
     ) -> Self {
-        Self { payload, origin, subscriber, source: Source::Known(source) }
+        Self { payload, origin, mailbox, source: Source::Known(source) }
     }
 
     /// Answers it, by the responder that the subscriber was built with: see [`Responder::respond`].
@@ -89,7 +89,7 @@ impl<'a> Message<'a> {
     /// [`Responder::respond`]: crate::Responder::respond
     pub fn respond(&self, result: &[u8]) -> Result<(), RespondError> {
         let origin = self.origin.as_ref().ok_or(RespondError::NoHeader)?;
-        let responder = self.subscriber.responder.as_ref().ok_or(RespondError::NoResponder)?;
+        let responder = self.mailbox.responder.as_ref().ok_or(RespondError::NoResponder)?;
         responder.respond(origin, result)
     }
 
@@ -98,7 +98,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match self.source {
-            Source::Inbox(at) => self.subscriber.inbox.source(at),
+            Source::Inbox(at) => self.mailbox.inbox.source(at),
             Source::Known(source) => source,
         }
     }
