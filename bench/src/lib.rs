@@ -6,6 +6,7 @@
 //! | [`instructions`] | how many instructions of our own does a message cost? |
 //! | [`receptions`] | and a datagram at a subscriber? |
 //! | [`repairs`] | what do subscribers cost that lose something and ask for it? |
+//! | [`record`] | what does the recorder cost beside the bare database, and how long does an acknowledgement take? |
 //! | [`memory`] | how many bytes does a peer take? |
 //! | [`statistics`] | how sure is a ratio? |
 //!
@@ -18,6 +19,7 @@ mod peers;
 #[expect(unsafe_code, reason = "the bare system call, to be compared with; nothing else here needs it")]
 mod raw;
 pub mod receptions;
+pub mod record;
 pub mod repairs;
 pub mod statistics;
 pub mod transmit;

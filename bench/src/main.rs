@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use headcast_bench::{instructions, memory, receptions, repairs, transmit};
+use headcast_bench::{instructions, memory, receptions, record, repairs, transmit};
 
 /// Measures Headcast.
 ///
@@ -42,6 +42,15 @@ enum Command {
     Repairs {
         #[command(flatten)]
         options: repairs::Options,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rows per second of the recorder beside a bare loop that inserts the same, and how long acknowledgements take.
+    #[command(after_help = "Example:\n  headcast-bench record --durability process --pairs 10")]
+    Record {
+        #[command(flatten)]
+        options: record::Options,
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -87,6 +96,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Repairs { options, json: true } => write_json(&mut out, &repairs::run(&options)?)?,
         Command::Repairs { options, json: false } => write!(out, "{}", repairs::run(&options)?)?,
+        Command::Record { options, json: true } => write_json(&mut out, &record::run(&options)?)?,
+        Command::Record { options, json: false } => write!(out, "{}", record::run(&options)?)?,
         Command::Instructions(options) => {
             writeln!(out, "{} datagrams sent", instructions::run(&options)?)?;
         }

@@ -1,16 +1,20 @@
 //! The command line: every option, its default, and its place in the environment.
 
 mod common;
+mod record;
+mod subscribe;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use headcast::Listen;
 
 pub(crate) use common::{LogFormat, Logging, Sending, Target};
+pub(crate) use record::Record;
+pub(crate) use subscribe::{Output, RespondWith, Responding, Subscribe};
 
 /// A message to every pod of a Kubernetes service, by unicast UDP.
 #[derive(Debug, Parser)]
@@ -48,10 +52,16 @@ pub(crate) enum Command {
     /// What is lost is asked for again by itself, if the publisher's mode is dup+nak or nak: that is the publisher's choice.
     #[command(after_help = SUBSCRIBE_EXAMPLES)]
     Subscribe(Subscribe),
+    /// Store the responses of subscribers in a database, and acknowledge what is stored
+    ///
+    /// One row for each message: the first result, how many have responded, and how many of them said something else.
+    /// Of several recorders of a database one writes, and the others stand by.
+    #[command(after_help = record::EXAMPLES)]
+    Record(Record),
     /// Show who the peers behind a name are
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(Resolve),
-    /// See it work on this machine: a DNS server, pods that come and go, lost datagrams
+    /// See it work on this machine: a DNS server, pods that come and go, lost datagrams, a recorder
     Demo(Demo),
     /// Print completions for a shell
     Completions(Completions),
@@ -77,7 +87,9 @@ Examples:
   headcast subscribe --listen 0.0.0.0:12000 --output json
   headcast subscribe --forward unix:///run/app.sock
   headcast subscribe --ordered --max-hold 50ms --history 100
-  headcast subscribe --raw --count 1 --timeout 10s";
+  headcast subscribe --raw --count 1 --timeout 10s
+  headcast subscribe --respond-to recorder:12001 --respond-with exec -- ./work --once
+  headcast subscribe --respond-to recorder:12001 --respond-with forward --forward unix:///run/app";
 
 const RESOLVE_EXAMPLES: &str = "\
 Examples:
@@ -129,81 +141,6 @@ pub(crate) struct Relay {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Subscribe {
-    /// Where to receive
-    #[arg(long, value_name = "ADDR:PORT", value_parser = common::listen_address, default_value = "0.0.0.0:12000")]
-    pub(crate) listen: SocketAddr,
-    /// How to print messages
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-    /// Hand messages on to a local socket instead of printing them: udp://ADDR:PORT or unix:///PATH
-    #[arg(long, value_name = "URL", conflicts_with = "output")]
-    pub(crate) forward: Option<Listen>,
-    /// End after this many messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-    /// End after this time; a failure if --count messages have not come by then
-    #[arg(long, value_name = "DURATION", value_parser = common::duration)]
-    pub(crate) timeout: Option<Duration>,
-    /// Go on receiving for this long after SIGTERM: publishers learn late that a pod stops
-    #[arg(long, value_name = "DURATION", value_parser = common::duration, default_value = "0s")]
-    pub(crate) linger: Duration,
-    /// Take every datagram as a message, whoever sent it and how often
-    #[arg(long)]
-    pub(crate) raw: bool,
-    /// The streams to accept, or 'all'
-    #[arg(long, value_name = "N,N", value_parser = common::streams, default_value = "0")]
-    pub(crate) streams: common::Streams,
-    /// How many streams of publishers to track at a time
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub(crate) publishers: usize,
-    /// How many sequences of each to remember: a power of two
-    #[arg(long, value_name = "N", default_value_t = 8192)]
-    pub(crate) window: usize,
-    /// The receive buffer to ask for, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
-    pub(crate) receive_buffer: usize,
-    #[command(flatten)]
-    pub(crate) delivery: Delivery,
-}
-
-/// What becomes of messages that are missing, in parts, or out of order.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Delivery")]
-pub(crate) struct Delivery {
-    /// Hand messages on in the order in which they were published, and hold back what follows a missing one
-    #[arg(long, conflicts_with = "raw")]
-    pub(crate) ordered: bool,
-    /// With --ordered: the longest that a message is held back
-    #[arg(long, value_name = "DURATION", value_parser = common::duration, default_value = "100ms")]
-    pub(crate) max_hold: Duration,
-    /// Ask for up to N datagrams that a publisher sent before this subscriber heard it, if its mode is dup+nak or nak
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) history: u64,
-    /// Never ask a publisher to repeat what is missing, whatever its mode
-    #[arg(long)]
-    pub(crate) no_repair: bool,
-    /// The longest message to put together from fragments, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = headcast::limits::MESSAGE_MAX)]
-    pub(crate) message_max: usize,
-    /// Memory for fragments and for messages that are held back, in bytes; a quarter of it for each publisher
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
-    pub(crate) memory: usize,
-}
-
-/// How messages are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// The payload and a newline
-    #[default]
-    Text,
-    /// One JSON object a line: messages, gaps, sessions that begin and end, and the totals at the end
-    Json,
-    /// The payloads, with nothing between them
-    Raw,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Resolve {
     /// NAME:PORT, or the name of an SRV record with --srv
     #[arg(value_name = "NAME:PORT")]
@@ -239,6 +176,9 @@ pub(crate) struct Demo {
     /// Which datagrams are dropped: the same ones for the same seed [default: by chance, and told]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// One pod answers something else than the others, and the recorder finds out
+    #[arg(long)]
+    pub(crate) liar: bool,
     /// Print the totals as one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,17 +6,20 @@
 //!                    v                          |
 //!   pods on 127.77.N.1.. <── UDP, 2 copies ── publisher
 //!     drop some on purpose, and book everything: what is missing must have been dropped
+//!     answer some messages ──> recorder ──> SQLite
 //! ```
 //!
 //! Everything but the pods' addresses is real: DNS queries, the policy of who is a peer, sockets.
 
 mod account;
 mod dns;
+mod driver;
 mod live;
 mod loss;
 mod message;
 mod pods;
 mod publishing;
+mod recording;
 mod results;
 mod script;
 mod service;
@@ -36,8 +39,9 @@ use crate::{report, signals};
 use dns::{NameServer, SERVICE, TTL};
 use live::{Live, Standing};
 use loss::Loss;
-use pods::{Network, Pods};
+use pods::{Answers, Network, Pods};
 use publishing::{Pace, Progress, Publishing};
+use recording::Recording;
 use results::{Results, Row, Traffic};
 use script::Script;
 use service::Service;
@@ -59,7 +63,12 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let live = Live::start(args.duration, args.json);
     live.say(&introduction(args, &network, dns_server, loss));
 
-    let pods = Pods::start(network.clone(), loss).map_err(Failure::about("cannot start the pods"))?;
+    let recording = Recording::start(loss)?;
+    // The first pod is there all the time.
+    let liar = args.liar.then_some(0);
+    let answers = Answers { recorder: recording.address(), liar };
+    let pods =
+        Pods::start(network.clone(), loss, answers).map_err(Failure::about("cannot start the pods"))?;
     let script = Script::new(args.peers.into(), args.duration);
     let mut service = Service::start(dns, pods, network.clone(), script)?;
     let publisher = publisher(&network, dns_server)?;
@@ -77,8 +86,11 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
 
     let interrupted = stop.is_stopped();
     let (published, out, elapsed) = publishing.join()?;
-    let (stays, latencies) = service.finish()?;
+    let (stays, received) = service.finish()?;
     watched?;
+    let responders: Vec<_> = stays.iter().map(|stay| stay.books.responder.clone()).collect();
+    let answered = received.answered.len() as u64;
+    let recorded = recording.finish(&responders, answered, liar.map(recording::number))?;
     let row = |stay: &service::Stay| Row { ip: stay.ip, lifetime: stay.lifetime, totals: stay.settle(out) };
     let results = Results {
         loss,
@@ -92,7 +104,8 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
         peer_sets: monitor.counters().peer_sets.get(),
         rows: stays.iter().map(row).collect(),
         traffic: Traffic::of(&stays),
-        latencies,
+        latencies: received.latencies,
+        recorded,
     };
     conclude(&results, args.json)
 }
@@ -108,8 +121,11 @@ fn introduction(args: &Demo, network: &Network, dns_server: SocketAddr, loss: Lo
          \x20 pods       {first} to {last}, port {port}{usual}; they come and go\n\
          \x20 publisher  asks that name about every second, and sends {} messages/s\n\
          \x20            to every address it is told, each message twice, 2 ms apart\n\
+         \x20 recorder   stores the answers of the pods to every {}th message in SQLite{}\n\
          \x20 network    drops {} % of the datagrams on purpose (--seed {})\n",
         table::rate(args.rate),
+        recording::ANSWERED,
+        if args.liar { format!("; {first} lies (--liar)") } else { String::new() },
         loss.percent(),
         loss.seed()
     )

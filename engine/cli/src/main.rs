@@ -7,9 +7,11 @@ mod forward;
 mod logging;
 mod pages;
 mod publish;
+mod record;
 mod relay;
 mod report;
 mod resolve;
+mod respond;
 mod signals;
 mod subscribe;
 mod target;
@@ -34,6 +36,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Publish(args) => publish::run(&args),
         Command::Relay(args) => relay::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Resolve(args) => resolve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => pages::completions(&args),

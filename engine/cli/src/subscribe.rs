@@ -1,30 +1,26 @@
-//! `headcast subscribe`: receives, and prints or hands on each message once.
+//! `headcast subscribe`: receives, prints or hands on each message once, and answers it if asked to.
+
+mod receiving;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use headcast::{Event, Message, Subscriber};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Interest, Poll, Token, Waker};
 use serde_json::{Value, json};
 
 use crate::args::{Output, Subscribe};
 use crate::failure::Failure;
 use crate::forward::Forward;
+use crate::respond::Responding;
 use crate::{report, signals};
+use receiving::Receiving;
 
 const SOCKET: Token = Token(0);
 const STOP: Token = Token(1);
-
-/// Messages between two looks at the clock and at signals: under load there is always one more.
-const MESSAGES_MAX: usize = 1024;
-/// How often losses are logged.
-const LOSSES_EVERY: Duration = Duration::from_secs(1);
-/// How many times as many may be left at the end: more than any socket's buffer holds.
-const REST_MAX: usize = 1024;
 
 pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
     let signals = signals::catch()?;
@@ -62,197 +58,89 @@ pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
         "ready"
     );
 
-    let mut receiving = Receiving {
-        left: args.count,
-        deadline: args.timeout.and_then(|timeout| report::now().checked_add(timeout)),
-        linger: args.linger,
-        stopping,
-        lingering: false,
-        losses: Losses::default(),
-    };
+    let mut receiving = Receiving::new(args, stopping);
     let result = receiving.run(poll, &mut subscriber, &mut sink);
+    let responses = sink.responding.as_ref().map_or(Ok(()), Responding::finish);
     let totals = totals(&subscriber, &sink);
     tracing::info!(%totals, "done");
     match result.and_then(|()| sink.finish(&totals)) {
         // Whoever read our output has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => responses,
         Err(error) => Err(Failure::new(format!("cannot go on: {error}"))),
-        Ok(()) => receiving.verdict(args),
-    }
-}
-
-/// When to end.
-struct Receiving {
-    left: Option<u64>,
-    deadline: Option<Instant>,
-    linger: Duration,
-    stopping: Arc<AtomicBool>,
-    lingering: bool,
-    losses: Losses,
-}
-
-/// What becomes of publishers goes to the log; gaps at most once a second, summed up.
-#[derive(Default)]
-struct Losses {
-    gaps: u64,
-    lost: u64,
-    logged: Option<Instant>,
-}
-
-impl Losses {
-    fn log(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Gap { from, to, .. } => {
-                self.gaps += 1;
-                self.lost += to - from + 1;
-                let now = report::now();
-                if self.logged.is_none_or(|logged| now - logged >= LOSSES_EVERY) {
-                    self.logged = Some(now);
-                    tracing::warn!(gaps = self.gaps, lost = self.lost, "datagrams are lost for good");
-                }
-            }
-            Event::Opened { id, seq, from, before } => tracing::info!(
-                publisher = id.publisher,
-                session = %id.session,
-                stream = id.stream,
-                seq,
-                joined_late = *from > 1,
-                restart_of = before.map(tracing::field::display),
-                "a session is heard"
-            ),
-            Event::Ended { id } => {
-                tracing::info!(publisher = id.publisher, session = %id.session, "the publisher stops");
-            }
-            Event::Silent { id } => {
-                tracing::warn!(publisher = id.publisher, session = %id.session, "the publisher is not heard any more");
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Receiving {
-    fn run(&mut self, mut poll: Poll, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
-        let mut events = Events::with_capacity(4);
-        loop {
-            let more = self.take_some(subscriber, sink)?;
-            sink.flush()?;
-            if self.stopping.load(SeqCst) && !self.lingering {
-                self.lingering = true;
-                self.deadline = report::now().checked_add(self.linger);
-            }
-            let now = report::now();
-            if self.left == Some(0) {
-                return Ok(());
-            }
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                return self.take_rest(subscriber, sink);
-            }
-            if more {
-                continue;
-            }
-            match poll.poll(&mut events, self.deadline.map(|deadline| deadline - now)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => result?,
-            }
-        }
-    }
-
-    /// Takes what is there, within bounds; returns whether there may be more.
-    fn take_some(&mut self, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<bool> {
-        for _ in 0..MESSAGES_MAX {
-            if self.left == Some(0) {
-                break;
-            }
-            let Some(event) = subscriber.try_next()? else { return Ok(false) };
-            match &event {
-                Event::Message(message) => {
-                    sink.take(message)?;
-                    self.left = self.left.map(|left| left - 1);
-                }
-                other => {
-                    self.losses.log(other);
-                    sink.tell(other)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes what has arrived, and no more.
-    fn take_rest(&mut self, subscriber: &mut Subscriber, sink: &mut Sink) -> io::Result<()> {
-        // Where the kernel cannot refuse more, there is still a bound.
-        let _ = subscriber.refuse_more();
-        subscriber.give_up();
-        for _ in 0..REST_MAX {
-            if !self.take_some(subscriber, sink)? || self.left == Some(0) {
-                break;
-            }
-        }
-        sink.flush()
-    }
-
-    fn verdict(&self, args: &Subscribe) -> Result<(), Failure> {
-        match (self.left, args.count, args.timeout) {
-            (Some(left @ 1..), Some(count), Some(timeout)) if !self.lingering => Err(Failure::new(format!(
-                "{} of {count} messages came within {}",
-                count - left,
-                humantime::format_duration(timeout)
-            ))),
-            _ => Ok(()),
-        }
+        Ok(()) => responses.and_then(|()| receiving.verdict(args)),
     }
 }
 
 /// Where messages go.
-enum Sink {
+struct Sink {
+    way: Way,
+    responding: Option<Responding>,
+}
+
+enum Way {
     Print(Output, BufWriter<StdoutLock<'static>>),
     Forward(Forward),
+    /// Whoever answers them hands them on.
+    Responding,
 }
 
 impl Sink {
     fn open(args: &Subscribe) -> Result<Self, Failure> {
-        Ok(match &args.forward {
-            Some(to) => Self::Forward(Forward::open(to)?),
-            None => Self::Print(args.output, BufWriter::with_capacity(1 << 16, io::stdout().lock())),
-        })
+        let responding = Responding::open(&args.responding, args.forward.as_ref())?;
+        let way = match &args.forward {
+            Some(_) if responding.as_ref().is_some_and(Responding::hands_on) => Way::Responding,
+            Some(to) => Way::Forward(Forward::open(to)?),
+            None => Way::Print(args.output, BufWriter::with_capacity(1 << 16, io::stdout().lock())),
+        };
+        Ok(Self { way, responding })
     }
 
     fn take(&mut self, message: &Message<'_>) -> io::Result<()> {
-        match self {
-            Self::Print(Output::Text, out) => {
+        match &mut self.way {
+            Way::Print(Output::Text, out) => {
                 out.write_all(message.payload)?;
-                out.write_all(b"\n")
+                out.write_all(b"\n")?;
             }
-            Self::Print(Output::Raw, out) => out.write_all(message.payload),
-            Self::Print(Output::Json, out) => writeln!(out, "{}", described(message)),
-            Self::Forward(forward) => {
-                forward.send(message.payload);
-                Ok(())
-            }
+            Way::Print(Output::Raw, out) => out.write_all(message.payload)?,
+            Way::Print(Output::Json, out) => writeln!(out, "{}", described(message))?,
+            Way::Forward(forward) => forward.send(message.payload),
+            Way::Responding => {}
         }
+        if let Some(responding) = &self.responding {
+            responding.take(message);
+        }
+        Ok(())
     }
 
     /// Whatever is not a message.
     fn tell(&mut self, event: &Event<'_>) -> io::Result<()> {
-        match (self, told(event)) {
-            (Self::Print(Output::Json, out), Some(value)) => writeln!(out, "{value}"),
+        match (&mut self.way, told(event)) {
+            (Way::Print(Output::Json, out), Some(value)) => writeln!(out, "{value}"),
             _ => Ok(()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Print(_, out) => out.flush(),
-            Self::Forward(_) => Ok(()),
+        match &mut self.way {
+            Way::Print(_, out) => out.flush(),
+            Way::Forward(_) | Way::Responding => Ok(()),
         }
     }
 
     fn finish(&mut self, totals: &Value) -> io::Result<()> {
-        if let Self::Print(Output::Json, out) = self {
+        if let Way::Print(Output::Json, out) = &mut self.way {
             writeln!(out, "{totals}")?;
         }
         self.flush()
+    }
+
+    /// Messages that could not be handed on, if they were to be.
+    fn forward_failed(&self) -> Option<u64> {
+        match &self.way {
+            Way::Print(..) => None,
+            Way::Forward(forward) => Some(forward.failed()),
+            Way::Responding => self.responding.as_ref().map(Responding::not_handed_on),
+        }
     }
 }
 
@@ -313,8 +201,9 @@ fn totals(subscriber: &Subscriber, sink: &Sink) -> Value {
     totals.insert("event".into(), json!("totals"));
     totals.insert("missing".into(), json!(subscriber.missing()));
     totals.insert("refused".into(), Value::Object(report::counters(refused)));
-    if let Sink::Forward(forward) = sink {
-        totals.insert("forward_failed".into(), json!(forward.failed()));
+    if let Some(failed) = sink.forward_failed() {
+        totals.insert("forward_failed".into(), json!(failed));
     }
+    totals.extend(sink.responding.iter().flat_map(Responding::totals));
     Value::Object(totals)
 }

@@ -38,6 +38,22 @@ fn pods_come_and_go_and_nothing_is_lost_but_on_purpose() {
 }
 
 #[test]
+fn what_pods_answer_is_stored_once_and_a_liar_is_found_out() {
+    let options = ["--duration", "2s", "--peers", "6", "--rate", "500", "--loss", "10", "--seed", "1"];
+    let honest = kept(&options);
+    let recorder = |totals: &Value, name: &str| count(&totals["recorder"], name);
+    for (one, other) in [("rows", "answered"), ("responses", "answers")] {
+        assert_eq!(recorder(&honest, one), recorder(&honest, other), "{honest}");
+    }
+    assert!(recorder(&honest, "rows") >= 90, "{honest}");
+    assert!(recorder(&honest, "dropped_on_purpose") > 0 && recorder(&honest, "sent_again") > 0, "{honest}");
+    assert_eq!((recorder(&honest, "divergent_rows"), recorder(&honest, "unacknowledged")), (0, 0));
+    let lying = kept(&[&options[..], &["--liar"]].concat());
+    // The liar gets nearly all messages: of two copies one in a hundred loses both.
+    assert!(recorder(&lying, "divergent_rows") * 10 >= recorder(&lying, "rows") * 8, "{lying}");
+}
+
+#[test]
 fn when_everything_is_dropped_on_purpose_nothing_arrives_and_no_promise_is_broken() {
     let totals = kept(&["--duration", "1s", "--peers", "2", "--rate", "200", "--loss", "100"]);
     assert_eq!((count(&totals, "delivered"), count(&totals, "lost_otherwise")), (0, 0));

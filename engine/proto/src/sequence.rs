@@ -38,6 +38,14 @@ impl Sequencer {
         Self { publisher, session, stream, flags: 0, last_seq: 0, last_timestamp }
     }
 
+    /// A stream that has sent so many datagrams: for tests and loads that make any one of them.
+    #[must_use]
+    pub const fn at(publisher: u32, session: Session, stream: u16, sent: u64) -> Self {
+        let mut sequencer = Self::new(publisher, session, stream);
+        sequencer.last_seq = sent;
+        sequencer
+    }
+
     /// Tells receivers not to ask for repairs: nobody would answer.
     #[must_use]
     pub const fn without_repair(mut self) -> Self {

@@ -83,6 +83,13 @@ fn wrong_values_are_told_what_would_be_right() {
         ("headcast subscribe --listen 12000", "0.0.0.0:12000"),
         ("headcast subscribe --streams 1,x", "65535"),
         ("headcast subscribe --count 0", "1.."),
+        ("headcast subscribe --respond-to a:1", "--respond-with"),
+        ("headcast subscribe --respond-with echo", "--respond-to"),
+        ("headcast subscribe --respond-to a:1 --respond-with echo --raw", "--raw"),
+        ("headcast subscribe --respond-to a:1 --respond-with shell", "exec"),
+        ("headcast subscribe --respond-to a:1 --respond-with exec --respond-timeout 5", "2ms"),
+        ("headcast subscribe --respond-to a:1 --respond-with exec --respond-concurrency 1025", "1024"),
+        ("headcast subscribe -- cat", "--respond-with"),
         ("headcast demo --loss 101", "0 to 100"),
     ] {
         let error = parse_from(line).expect_err(line);
@@ -126,6 +133,24 @@ fn what_bounds_repairs_is_read() {
         (sending.repair_interval, sending.history_max, sending.message_max),
         (Duration::from_millis(3), Some(100), 5_000)
     );
+}
+
+#[test]
+fn how_messages_are_answered_is_read() {
+    let line = "headcast subscribe --respond-to 10.0.0.1:1,10.0.0.2:1 --respond-with exec --respond-concurrency 3 --respond-id 9 -- ./work --respond-with echo";
+    let Command2::Subscribe(subscribe) = parse_from(line).expect("valid").command else {
+        panic!("subscribe was asked for")
+    };
+    let responding = subscribe.responding;
+    assert_eq!(responding.respond_to, ["10.0.0.1:1", "10.0.0.2:1"]);
+    assert_eq!(responding.respond_with, Some(RespondWith::Exec));
+    assert_eq!((responding.respond_concurrency, responding.respond_id), (Some(3), Some(9)));
+    assert_eq!(responding.command, ["./work", "--respond-with", "echo"], "what follows -- is the command's");
+    assert_eq!(
+        (responding.respond_timeout, responding.respond_drain),
+        (Duration::from_secs(5), Duration::from_secs(20))
+    );
+    assert_eq!((responding.respond_backlog, responding.respond_queue), (1024, 8192));
 }
 
 #[test]

@@ -3,32 +3,27 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hdrhistogram::Histogram;
-use headcast::{Subscriber, SubscriberCounters, limits};
+use headcast::{Responder, Subscriber, SubscriberCounters, limits};
 use headcast_proto::Datagram;
 use headcast_proto::header::Kind;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Poll, Token, Waker};
 
 use super::account::Ledger;
+use super::driver::{Command, Driver, Pod, Received};
 use super::loss::Loss;
-use super::message;
+use super::recording;
 use crate::failure::Failure;
-use crate::report;
 
-const WAKER: Token = Token(usize::MAX);
+pub(super) const WAKER: Token = Token(usize::MAX);
 /// How many blocks of addresses, and how many ports, are looked at for one that is free.
 const BLOCKS: u8 = 16;
 const PORTS: u16 = 16;
 /// The host in a block that is no pod.
 const CLAIM: u8 = 254;
-/// At the end: so long without a datagram, and at most so long altogether.
-const QUIET: Duration = Duration::from_millis(100);
-const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// Addresses that nobody else receives on: 127.77.N.1 and up.
 #[derive(Clone)]
@@ -82,10 +77,20 @@ pub(super) struct Pods {
     loss: Loss,
     /// The publisher's run; 0 until there is one. Other datagrams are none of ours.
     session: Arc<AtomicU64>,
+    answers: Answers,
     opened: usize,
     commands: Sender<Command>,
     waker: Waker,
-    thread: JoinHandle<io::Result<Histogram<u64>>>,
+    thread: JoinHandle<io::Result<Received>>,
+}
+
+/// How messages are answered.
+#[derive(Clone, Copy)]
+pub(super) struct Answers {
+    /// Where answers go.
+    pub(super) recorder: SocketAddr,
+    /// The pod that answers something else than all others.
+    pub(super) liar: Option<usize>,
 }
 
 /// What is known of a pod from outside: it stays when the pod is gone.
@@ -94,23 +99,18 @@ pub(super) struct Books {
     token: usize,
     pub(super) ledger: SharedLedger,
     pub(super) counters: Arc<SubscriberCounters>,
-}
-
-enum Command {
-    Open(usize, Box<Subscriber>, SharedLedger),
-    Close(usize),
-    Finish,
+    pub(super) responder: Responder,
 }
 
 impl Pods {
-    pub(super) fn start(network: Network, loss: Loss) -> io::Result<Self> {
+    pub(super) fn start(network: Network, loss: Loss, answers: Answers) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (commands, receiver) = channel();
         let session = Arc::new(AtomicU64::new(0));
         let mut driver = Driver::new(poll, receiver, Arc::clone(&session))?;
         let thread = std::thread::Builder::new().name("headcast-pods".into()).spawn(move || driver.run())?;
-        Ok(Self { network, loss, session, opened: 0, commands, waker, thread })
+        Ok(Self { network, loss, session, answers, opened: 0, commands, waker, thread })
     }
 
     /// The publisher whose messages are awaited.
@@ -125,10 +125,14 @@ impl Pods {
         let ledger = SharedLedger::default();
         let impairment = self.impairment(token as u64, ledger.clone());
         let address = self.network.address(pod);
-        let subscriber = Subscriber::builder().listen(address).publishers(1).impair(impairment).build()?;
+        let responder = recording::responder(self.answers.recorder, pod)?;
+        let builder = Subscriber::builder().listen(address).publishers(1).impair(impairment);
+        let subscriber = builder.responder(responder.clone()).build()?;
         let counters = Arc::clone(subscriber.counters());
-        self.command(Command::Open(token, Box::new(subscriber), ledger.clone()));
-        Ok(Books { token, ledger, counters })
+        let lies = self.answers.liar == Some(pod);
+        let subscriber = Box::new(subscriber);
+        self.command(Command::Open(Pod { token, subscriber, ledger: ledger.clone(), lies }));
+        Ok(Books { token, ledger, counters, responder })
     }
 
     /// Drops copies as told, and books all that get here.
@@ -151,11 +155,11 @@ impl Pods {
         self.command(Command::Close(books.token));
     }
 
-    /// Waits until nothing comes any more, closes all pods, and tells how long messages took, in ns.
-    pub(super) fn finish(self) -> Result<Histogram<u64>, Failure> {
+    /// Waits until nothing comes any more, closes all pods, and tells what they have seen.
+    pub(super) fn finish(self) -> Result<Received, Failure> {
         self.command(Command::Finish);
-        let latencies = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
-        latencies.map_err(Failure::about("the pods cannot receive"))
+        let received = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
+        received.map_err(Failure::about("the pods cannot receive"))
     }
 
     fn command(&self, command: Command) {
@@ -174,96 +178,4 @@ impl SharedLedger {
         // After a panic the demo fails anyway; until then a number that is off does no harm.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// One thread for all pods: a poll that knows each by its token.
-struct Driver {
-    poll: Poll,
-    commands: Receiver<Command>,
-    session: Arc<AtomicU64>,
-    /// By token; `None` when closed.
-    pods: Vec<Option<(Box<Subscriber>, SharedLedger)>>,
-    latencies: Histogram<u64>,
-}
-
-impl Driver {
-    fn new(poll: Poll, commands: Receiver<Command>, session: Arc<AtomicU64>) -> io::Result<Self> {
-        // 100 ns to a minute, to three digits.
-        let latencies = Histogram::new_with_bounds(100, 60_000_000_000, 3).map_err(io::Error::other)?;
-        Ok(Self { poll, commands, session, pods: Vec::new(), latencies })
-    }
-
-    fn run(&mut self) -> io::Result<Histogram<u64>> {
-        let mut events = Events::with_capacity(256);
-        let mut finish = None;
-        loop {
-            match self.poll.poll(&mut events, finish.map(|_| QUIET)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                polled => polled?,
-            }
-            let quiet = events.is_empty();
-            for event in &events {
-                if event.token() != WAKER {
-                    self.receive(event.token().0)?;
-                }
-            }
-            while let Ok(command) = self.commands.try_recv() {
-                match command {
-                    Command::Open(token, subscriber, ledger) => self.open(token, subscriber, ledger)?,
-                    Command::Close(token) => self.close(token)?,
-                    Command::Finish => finish = Some(report::now() + QUIET_MAX),
-                }
-            }
-            if finish.is_some_and(|latest| quiet || report::now() >= latest) {
-                return Ok(self.latencies.clone());
-            }
-        }
-    }
-
-    fn open(
-        &mut self,
-        token: usize,
-        mut subscriber: Box<Subscriber>,
-        ledger: SharedLedger,
-    ) -> io::Result<()> {
-        self.poll.registry().register(&mut *subscriber, Token(token), Interest::READABLE)?;
-        if self.pods.len() <= token {
-            self.pods.resize_with(token + 1, || None);
-        }
-        self.pods[token] = Some((subscriber, ledger));
-        Ok(())
-    }
-
-    /// Takes what is there before the socket is closed.
-    fn close(&mut self, token: usize) -> io::Result<()> {
-        self.receive(token)?;
-        if let Some((mut subscriber, _)) = self.pods.get_mut(token).and_then(Option::take) {
-            self.poll.registry().deregister(&mut *subscriber)?;
-        }
-        Ok(())
-    }
-
-    /// Takes everything that is there for one pod.
-    fn receive(&mut self, token: usize) -> io::Result<()> {
-        let Some(Some((subscriber, ledger))) = self.pods.get_mut(token) else { return Ok(()) };
-        let mut buffer = [0; message::LEN_MAX];
-        while let Some(message) = subscriber.try_recv()? {
-            let Some(origin) = message.origin else { continue };
-            if origin.session.to_bits() != self.session.load(Relaxed) {
-                continue;
-            }
-            let right = message.payload == message::write(origin.seq, &mut buffer);
-            ledger.lock().delivered(origin.seq, origin.rescued, right);
-            // A clock that was set back in between counts as no time at all.
-            self.latencies.saturating_record(unix_ns().saturating_sub(origin.timestamp_ns));
-        }
-        Ok(())
-    }
-}
-
-/// Nanoseconds since the Unix epoch, as in the headers.
-#[expect(clippy::disallowed_methods, reason = "the programs are an edge where time is read")]
-fn unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::account::Totals;
 use super::loss::Loss;
+use super::recording::Recorded;
 use super::service::{Lifetime, Stay};
 
 /// Everything that is told at the end.
@@ -28,6 +29,7 @@ pub(super) struct Results {
     pub(super) traffic: Traffic,
     /// From the header's timestamp to the delivery, in ns.
     pub(super) latencies: Histogram<u64>,
+    pub(super) recorded: Recorded,
 }
 
 /// What became of one process of a pod.
@@ -96,6 +98,7 @@ impl Results {
         count(totals.twice, "was handed on twice", "were handed on twice");
         count(totals.wrong, "was altered", "were altered");
         count(self.unsent, "was not sent", "were not sent");
+        ways.extend(self.recorded.broken());
         if ways.is_empty() {
             return None;
         }
@@ -131,6 +134,7 @@ impl Results {
     /// - `lost_on_purpose_expected`: `owed` times the square of the loss.
     /// - `delivered_besides`: handed on though not owed, while a pod was just coming or going.
     /// - `delivered_twice`, `altered`: must be 0.
+    /// - `recorder`: what became of the pods' answers, see [`Recorded::json`].
     /// - `latency_us`: from publishing to delivery, in microseconds: `p50`, `p90`, `p99`, `p99_9`, `max`;
     ///   null if nothing was delivered.
     pub(super) fn json(&self) -> Value {
@@ -169,6 +173,7 @@ impl Results {
             "delivered_besides": totals.besides,
             "delivered_twice": totals.twice,
             "altered": totals.wrong,
+            "recorder": self.recorded.json(),
             "latency_us": self.latency_json(),
         })
     }
@@ -209,6 +214,7 @@ mod tests {
             rows: vec![Row { ip: Ipv4Addr::LOCALHOST, lifetime, totals }],
             traffic: Traffic { socket_dropped, ..Traffic::default() },
             latencies: Histogram::new(3).unwrap(),
+            recorded: Recorded::default(),
         }
     }
 

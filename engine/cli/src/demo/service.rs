@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::account::{Owed, Totals};
 use super::dns::NameServer;
+use super::driver::Received;
 use super::pods::{Books, Network, Pods};
 use super::publishing::Progress;
 use super::script::{Change, LINGER, Script};
@@ -169,7 +170,7 @@ impl Service {
     }
 
     /// Closes everything, once nothing comes any more.
-    pub(super) fn finish(self) -> Result<(Vec<Stay>, hdrhistogram::Histogram<u64>), Failure> {
+    pub(super) fn finish(self) -> Result<(Vec<Stay>, Received), Failure> {
         Ok((self.stays, self.pods.finish()?))
     }
 }

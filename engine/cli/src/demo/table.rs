@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use indicatif::HumanCount;
 
+use headcast_recorder::records::Stats;
+
 use super::account::Totals;
+use super::recording::{ANSWERED, Recorded};
 use super::results::{Results, Row};
 use super::service::pods;
 
@@ -35,7 +38,7 @@ const BOUNDS_NS: [u64; 17] = [
 
 /// Pods, sums, latencies.
 pub(super) fn render(results: &Results) -> String {
-    let parts = [table(results), sums(results), latencies(results)];
+    let parts = [table(results), sums(results), recorded(&results.recorded), latencies(results)];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
@@ -158,6 +161,44 @@ fn sums(results: &Results) -> String {
     lines.push(format!("              {} otherwise", count(totals.lost_otherwise)));
     if totals.delivered == 0 {
         lines.push(nothing_delivered(results).into());
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What the recorder has.
+fn recorded(recorded: &Recorded) -> String {
+    let count = |count: u64| HumanCount(count).to_string();
+    let Stats { messages, responses, divergent_messages, divergent_responses, .. } = recorded.stats;
+    if recorded.answers == 0 {
+        return String::new();
+    }
+    let mut lines = vec![
+        format!(
+            "{} answers of the pods, every {ANSWERED}th message from all that got it",
+            count(recorded.answers)
+        ),
+        format!(
+            "  recorder    {} datagrams dropped on purpose, {} sent again until they were acknowledged",
+            count(recorded.dropped),
+            count(recorded.sent_again)
+        ),
+        format!("  duplicates  {} suppressed", count(recorded.duplicates)),
+        format!(
+            "  rows        {} in SQLite, one for each message, for {} answers, in {} commits",
+            count(messages),
+            count(responses),
+            count(recorded.commits)
+        ),
+        format!(
+            "  divergent   {} rows, about which {} answers say something else than the first",
+            count(divergent_messages),
+            count(divergent_responses)
+        ),
+    ];
+    if let Some((seq, [(one, first), (another, other)])) = &recorded.example {
+        lines.push(format!(
+            "              message {seq}: pod {one} said {first} first, pod {another} said {other}"
+        ));
     }
     lines.join("\n") + "\n"
 }

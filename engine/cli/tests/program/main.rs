@@ -3,6 +3,8 @@
 mod bad_input;
 mod pages;
 mod raw;
+mod recorder;
+mod respond;
 #[path = "../common/running.rs"]
 mod running;
 mod sidecar;

@@ -1,0 +1,77 @@
+//! What the recorder is compared with: the same rows into the same table, from memory, with nothing around it.
+
+use std::error::Error;
+use std::ops::Range;
+
+use headcast_recorder::{Database, Durability};
+use postgres::NoTls;
+
+/// A connection, and the statement that inserts.
+pub(super) enum Bare {
+    Sqlite(rusqlite::Connection),
+    Postgres(Box<postgres::Client>, postgres::Statement),
+}
+
+/// Empties the tables of PostgreSQL; a file of SQLite is made anew instead.
+pub(super) fn truncate(database: &Database) -> Result<(), Box<dyn Error>> {
+    if let Database::Postgres(config) = database {
+        let tables = "streams, responders, messages, divergences, responses";
+        config.connect(NoTls)?.batch_execute(&format!("TRUNCATE {tables}"))?;
+    }
+    Ok(())
+}
+
+impl Bare {
+    pub(super) fn open(database: &Database, durability: Durability) -> Result<Self, Box<dyn Error>> {
+        let waits = durability == Durability::Power;
+        Ok(match database {
+            Database::Sqlite(path) => {
+                let connection = rusqlite::Connection::open(path)?;
+                connection.pragma_update(None, "synchronous", if waits { "FULL" } else { "NORMAL" })?;
+                Self::Sqlite(connection)
+            }
+            Database::Postgres(config) => {
+                let mut client = config.connect(NoTls)?;
+                client.batch_execute(if waits {
+                    "SET synchronous_commit = on"
+                } else {
+                    "SET synchronous_commit = off"
+                })?;
+                let statement = client.prepare(
+                    "INSERT INTO messages (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
+                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])",
+                )?;
+                Self::Postgres(Box::new(client), statement)
+            }
+        })
+    }
+
+    /// Inserts rows with these sequences in one transaction.
+    pub(super) fn insert(&mut self, seqs: Range<u64>, result: &[u8]) -> Result<(), Box<dyn Error>> {
+        let seqs = i64::try_from(seqs.start)?..i64::try_from(seqs.end)?;
+        match self {
+            Self::Sqlite(connection) => {
+                let transaction = connection.transaction()?;
+                let mut insert = transaction.prepare_cached(
+                    "INSERT INTO messages (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
+                     VALUES (1, ?1, ?2, 1, ?3, 1, 0)",
+                )?;
+                for seq in seqs {
+                    insert.execute((seq, result, seq))?;
+                }
+                drop(insert);
+                transaction.commit()?;
+            }
+            Self::Postgres(client, statement) => {
+                let seqs: Vec<i64> = seqs.collect();
+                let same = |number: i64| vec![number; seqs.len()];
+                let results = vec![result; seqs.len()];
+                client.execute(
+                    &*statement,
+                    &[&same(1), &seqs, &results, &same(1), &seqs, &same(1), &same(0)],
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

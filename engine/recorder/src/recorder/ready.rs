@@ -1,0 +1,46 @@
+//! Readiness for whoever asks over TCP, such as a probe of Kubernetes: who can connect knows that
+//! responses are being stored.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
+
+/// A port that is open while the recorder is ready, and closed otherwise.
+pub(super) struct Ready {
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+}
+
+impl Ready {
+    /// Tries the address, so that a wrong one is told at the start. A port of 0 is drawn once.
+    pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
+        let address = TcpListener::bind(address)?.local_addr()?;
+        Ok(Self { address, listener: None })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens the port.
+    pub(super) fn open(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.listener.is_none() {
+            let mut listener = TcpListener::bind(self.address)?;
+            registry.register(&mut listener, token, Interest::READABLE)?;
+            self.listener = Some(listener);
+        }
+        Ok(())
+    }
+
+    /// Closes it: the kernel refuses connections from now on.
+    pub(super) fn close(&mut self) {
+        self.listener = None;
+    }
+
+    /// Lets go of those who have connected: that they could is the answer.
+    pub(super) fn accept(&mut self) {
+        while let Some(Ok(_)) = self.listener.as_ref().map(TcpListener::accept) {}
+    }
+}

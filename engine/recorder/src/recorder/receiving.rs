@@ -1,0 +1,340 @@
+//! The data thread: receives, checks, hands over, acknowledges. It never waits for the database.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use headcast::clock;
+use headcast_proto::header::flags;
+use headcast_proto::response::{self, ACK_LEN};
+use headcast_proto::stored::SPAN;
+use headcast_proto::{Datagram, Kind, Refusal};
+use headcast_udp::Errno;
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+
+use super::writing::Report;
+use super::{RecordError, Recorder, State};
+use crate::{Receipt, Responder, Response, Subject};
+
+/// The waker's token: the writer has something to tell, or the recorder is to stop.
+pub(super) const WRITER: Token = Token(0);
+const SOCKET: Token = Token(1);
+const READY: Token = Token(2);
+pub(super) const TOKENS_DIFFER: bool = WRITER.0 != SOCKET.0 && SOCKET.0 != READY.0 && WRITER.0 != READY.0;
+
+/// Calls to receive between two looks at the writer.
+const RECEIVES_MAX: usize = 64;
+/// A commit that takes longer means that the database is slow.
+const SLOW_NS: u64 = 2_000_000_000;
+/// How often to look whether it is.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long to wait for an address that the recorder before may still have.
+const BIND_PATIENCE_NS: u64 = 2_000_000_000;
+const BIND_LOOK: Duration = Duration::from_millis(20);
+/// How long the last commit may take when the recorder stops.
+const LAST_COMMIT_NS: u64 = 5_000_000_000;
+
+impl Recorder {
+    /// Stores what it receives, until it is told to stop: then what has been taken is committed and acknowledged.
+    ///
+    /// # Errors
+    /// When the database cannot be used and that will not pass, or the socket cannot be had. Nothing is acknowledged then
+    /// that is not stored.
+    pub fn run(&mut self) -> Result<(), RecordError> {
+        let mut more = false;
+        while !self.shared.stop.load(SeqCst) {
+            self.wait(more)?;
+            self.hear()?;
+            more = self.is_writer() && self.receive()?;
+            self.hand_over();
+            self.look();
+        }
+        self.finish()
+    }
+
+    /// Whether what arrives is ours to store.
+    fn is_writer(&self) -> bool {
+        matches!(self.shared.state(), State::Ready | State::Failing)
+    }
+
+    /// Waits until something happens or is due.
+    fn wait(&mut self, more: bool) -> Result<(), RecordError> {
+        let timeout = if more {
+            Some(Duration::ZERO)
+        } else if self.spare.is_none() {
+            Some(LOOK)
+        } else if self.filling.is_empty() {
+            None
+        } else {
+            let due_ns = self.since_ns.saturating_add(self.commit_wait_ns);
+            Some(Duration::from_nanos(due_ns.saturating_sub(clock::mono_ns())))
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result.map_err(RecordError::Io)?,
+        }
+        if let Some(ready) =
+            self.ready.as_mut().filter(|_| self.events.iter().any(|event| event.token() == READY))
+        {
+            ready.accept();
+        }
+        Ok(())
+    }
+
+    /// Hears what the writer tells.
+    fn hear(&mut self) -> Result<(), RecordError> {
+        loop {
+            match self.from_writer.try_recv() {
+                Ok(Report::Fatal(error)) => return Err(RecordError::Store(error)),
+                Ok(report) => self.heard(report)?,
+                Err(crossbeam::channel::TryRecvError::Empty) => return Ok(()),
+                Err(crossbeam::channel::TryRecvError::Disconnected) => return Err(RecordError::Writer),
+            }
+        }
+    }
+
+    fn heard(&mut self, report: Report) -> Result<(), RecordError> {
+        let counters = &self.counters;
+        match report {
+            Report::State(State::Ready) => self.take_over()?,
+            Report::State(state) => self.enter(state),
+            Report::Failed => counters.failures.add(1),
+            Report::Stored { batch, tally, receipts } => {
+                counters.commits.add(1);
+                counters.stored.add(tally.stored);
+                counters.duplicates.add(tally.duplicates);
+                counters.ahead.add(tally.ahead);
+                counters.rows.add(tally.rows);
+                counters.divergent.add(tally.divergent);
+                counters.result_bytes.add(tally.bytes);
+                for receipt in &receipts {
+                    self.acknowledge(receipt);
+                }
+                self.get_back(batch);
+                if self.shared.state() == State::Failing {
+                    self.enter(State::Ready);
+                }
+            }
+            Report::GivenBack(batch) => {
+                counters.given_back.add(batch.len() as u64);
+                self.get_back(batch);
+            }
+            Report::Fatal(error) => return Err(RecordError::Store(error)),
+        }
+        Ok(())
+    }
+
+    fn get_back(&mut self, mut batch: crate::Batch) {
+        batch.clear();
+        self.spare = Some(batch);
+    }
+
+    /// From now on this is the recorder that writes.
+    fn take_over(&mut self) -> Result<(), RecordError> {
+        let deadline_ns = clock::mono_ns().saturating_add(BIND_PATIENCE_NS);
+        while self.socket.is_none() {
+            match self.bind() {
+                Ok(()) => {}
+                // The one before is gone, but its socket may be closed a moment later than its lock.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock::mono_ns() < deadline_ns => {
+                    std::thread::sleep(BIND_LOOK);
+                }
+                Err(error) => return Err(RecordError::Bind { address: self.listen, error }),
+            }
+        }
+        self.enter(State::Ready);
+        Ok(())
+    }
+
+    /// Opens the socket, unless it is open.
+    pub(super) fn bind(&mut self) -> io::Result<()> {
+        let (socket, buffer) = headcast_udp::ingress(self.listen, self.receive_buffer)?;
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
+        (self.socket, self.buffer) = (Some(socket), Some(buffer));
+        Ok(())
+    }
+
+    fn enter(&mut self, state: State) {
+        let before = self.shared.set_state(state);
+        if before == state {
+            return;
+        }
+        tracing::info!(was = before.name(), "{}", state.name());
+        let Some(ready) = &mut self.ready else { return };
+        if state != State::Ready {
+            ready.close();
+        } else if let Err(error) = ready.open(self.poll.registry(), READY) {
+            tracing::warn!("cannot say on {} that the recorder is ready: {error}", ready.address());
+        }
+    }
+
+    /// Receives what is there, within bounds; returns whether there may be more.
+    fn receive(&mut self) -> Result<bool, RecordError> {
+        for _ in 0..RECEIVES_MAX {
+            let Some(socket) = &self.socket else { return Ok(false) };
+            let count = match self.inbox.receive(socket.as_fd()) {
+                Ok(count) => count,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(errno) => return Err(RecordError::Io(errno.into())),
+            };
+            let now = clock::now();
+            if self.filling.is_empty() {
+                self.since_ns = now.mono_ns;
+            }
+            self.counters.datagrams.add(count as u64);
+            if let Some(dropped) = self.inbox.dropped(count - 1) {
+                self.counters.socket_dropped.set(dropped.into());
+            }
+            for at in 0..count {
+                self.take(at, now.unix_ns);
+            }
+            if self.spare.is_some() {
+                // The writer is idle: what is there goes to it first.
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes one datagram of the last call, if it is a response and there is room.
+    fn take(&mut self, at: usize, received_ns: u64) {
+        let (bytes, truncated) = self.inbox.datagram(at);
+        self.counters.bytes.add(bytes.len() as u64);
+        if self.impairment.as_mut().is_some_and(|drop| drop(bytes)) {
+            self.counters.impaired.add(1);
+            return;
+        }
+        if truncated {
+            self.counters.truncated.add(1);
+            return;
+        }
+        let response = Datagram::parse(bytes).and_then(|datagram| {
+            // Only a Unix socket has no source.
+            let source = self.inbox.source(at).ok_or(Refusal::Unexpected)?;
+            read(&datagram, source, received_ns)
+        });
+        match response {
+            Ok(response) if self.filling.push(&response) => self.counters.responses.add(1),
+            Ok(_) => self.counters.backlog.add(1),
+            Err(refusal) => self.refusals.count(refusal),
+        }
+    }
+
+    /// Gives the writer what has been filled, if it is idle and that has waited long enough.
+    fn hand_over(&mut self) {
+        if self.filling.is_empty() || !self.is_writer() {
+            return;
+        }
+        let now_ns = clock::mono_ns();
+        let waited = now_ns.saturating_sub(self.since_ns) >= self.commit_wait_ns;
+        if !waited && !self.filling.is_full() {
+            return;
+        }
+        let (Some(spare), Some(to_writer)) = (self.spare.take(), &self.to_writer) else { return };
+        let filled = std::mem::replace(&mut self.filling, spare);
+        self.handed_ns = now_ns;
+        // The writer is idle, so there is room; one that is gone is noticed when it is heard.
+        let _ = to_writer.try_send(filled);
+    }
+
+    /// Notices a database that is slow.
+    fn look(&mut self) {
+        let is_slow = self.spare.is_none() && clock::mono_ns().saturating_sub(self.handed_ns) > SLOW_NS;
+        if is_slow && self.shared.state() == State::Ready {
+            tracing::warn!("a commit has taken more than {} s", SLOW_NS / 1_000_000_000);
+            self.enter(State::Failing);
+        }
+    }
+
+    /// Tells a responder what is stored.
+    fn acknowledge(&mut self, receipt: &Receipt) {
+        let Some(socket) = &self.socket else { return };
+        let mut datagram = [0; ACK_LEN];
+        let Responder { publisher, session } = receipt.responder;
+        let stored = (receipt.next, receipt.bitmap);
+        response::seal_ack(&mut self.sequencer, &mut datagram, clock::now(), (publisher, session), stored);
+        if self.impairment.as_mut().is_some_and(|drop| drop(&datagram)) {
+            return;
+        }
+        let to = match receipt.source {
+            SocketAddr::V4(v4) if self.ipv6 => {
+                SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
+            }
+            other => other,
+        };
+        match socket.send_to(&datagram, to) {
+            Ok(_) => self.counters.acknowledgements.add(1),
+            // The responder sends again, and is told again.
+            Err(_) => self.counters.acknowledgements_failed.add(1),
+        }
+    }
+
+    /// Commits and acknowledges what has been taken.
+    fn finish(&mut self) -> Result<(), RecordError> {
+        let deadline_ns = clock::mono_ns().saturating_add(LAST_COMMIT_NS);
+        // Nobody is told that a recorder is ready that stops.
+        self.ready = None;
+        self.commit_wait_ns = 0;
+        loop {
+            self.hand_over();
+            if !self.is_writer() || self.filling.is_empty() && self.spare.is_some() {
+                return Ok(());
+            }
+            let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
+            match self.from_writer.recv_timeout(Duration::from_nanos(left_ns)) {
+                Ok(report) => self.heard(report)?,
+                Err(crossbeam::channel::RecvTimeoutError::Timeout) => {
+                    let left = self.filling.len();
+                    tracing::warn!(
+                        left,
+                        "the database did not take the last responses; their responders keep them"
+                    );
+                    return Ok(());
+                }
+                Err(crossbeam::channel::RecvTimeoutError::Disconnected) => return Err(RecordError::Writer),
+            }
+        }
+    }
+}
+
+/// The response that a valid datagram carries, if it can be stored.
+fn read<'a>(datagram: &Datagram<'a>, source: SocketAddr, received_ns: u64) -> Result<Response<'a>, Refusal> {
+    let (subject, subject_seq, result) =
+        response::read(datagram).filter(|_| datagram.kind() == Kind::Response).ok_or(Refusal::Unexpected)?;
+    if datagram.flags() & flags::SEALED != 0 {
+        return Err(Refusal::Sealed);
+    }
+    if datagram.stream() != 0 {
+        return Err(Refusal::Stream);
+    }
+    let (session, seq) = (datagram.session().to_bits(), datagram.seq());
+    // Databases count in 63 bits: a session that starts after the year 2248 is none.
+    let fits = |number: u64| i64::try_from(number).is_ok();
+    if !fits(session) || !fits(subject.session.to_bits()) {
+        return Err(Refusal::SessionImplausible);
+    }
+    let held_from = response::held_from(datagram);
+    if !fits(seq) || !fits(subject_seq) || held_from > seq {
+        return Err(Refusal::Sequence);
+    }
+    if seq - held_from >= SPAN {
+        return Err(Refusal::Jump);
+    }
+    Ok(Response {
+        responder: Responder { publisher: datagram.publisher(), session },
+        seq,
+        held_from,
+        source,
+        received_ns,
+        subject: Subject {
+            publisher: subject.publisher,
+            session: subject.session.to_bits(),
+            stream: subject.stream,
+            seq: subject_seq,
+        },
+        result,
+    })
+}
