@@ -2,6 +2,7 @@
 
 mod common;
 mod record;
+mod records;
 mod subscribe;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use headcast::Listen;
 
 pub(crate) use common::{LogFormat, Logging, Sending, Target};
 pub(crate) use record::Record;
+pub(crate) use records::{Moment, Records};
 pub(crate) use subscribe::{Output, RespondWith, Responding, Subscribe};
 
 /// A message to every pod of a Kubernetes service, by unicast UDP.
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// Of several recorders of a database one writes, and the others stand by.
     #[command(after_help = record::EXAMPLES)]
     Record(Record),
+    /// Show what a recorder has stored, also while it runs
+    #[command(after_help = records::EXAMPLES)]
+    Records(Records),
     /// Show who the peers behind a name are
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(Resolve),

@@ -8,6 +8,7 @@ mod logging;
 mod pages;
 mod publish;
 mod record;
+mod records;
 mod relay;
 mod report;
 mod resolve;
@@ -37,6 +38,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Relay(args) => relay::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Records(args) => records::run(&args),
         Command::Resolve(args) => resolve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => pages::completions(&args),

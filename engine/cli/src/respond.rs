@@ -146,16 +146,17 @@ impl Responding {
 
     fn verdict(&self, unstored: usize) -> Result<(), Failure> {
         let drain = humantime::format_duration(self.drain);
-        let stopped = self.desk.tally().get(Count::Stopped);
+        let of = |count| self.desk.tally().get(count);
+        let (stopped, asked, answered) = (of(Count::Stopped), of(Count::Asked), of(Count::Answered));
         let mut left = Vec::new();
         if stopped > 0 {
             left.push(format!(
-                "{stopped} messages were not answered within {drain}: allow more with --respond-drain, or each less with --respond-timeout"
+                "{stopped} of {asked} messages were not answered within {drain}: allow more with --respond-drain, or each less with --respond-timeout"
             ));
         }
         if unstored > 0 {
             left.push(format!(
-                "{unstored} responses were not acknowledged within {drain} and may not be stored: see whether a recorder runs at {}, or wait for longer with --respond-drain",
+                "{unstored} of {answered} responses were not acknowledged within {drain} and may not be stored: see whether a recorder runs at {}, or wait for longer with --respond-drain",
                 self.recorder
             ));
         }

@@ -176,12 +176,31 @@ fn responses_that_nobody_acknowledges_are_a_failure_that_says_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     let error = stderr(&output);
     let line = error.lines().find(|line| line.starts_with("error: ")).expect("a line");
-    for part in
-        ["2 responses were not acknowledged within 300ms", &recorder.address().to_string(), "--respond-drain"]
-    {
+    for part in [
+        "2 of 2 responses were not acknowledged within 300ms",
+        &recorder.address().to_string(),
+        "--respond-drain",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     assert_eq!(stdout(&output), "one\ntwo\n");
+}
+
+#[test]
+fn responses_beyond_what_may_be_held_are_refused_and_counted() {
+    let recorder = Recorder::silent();
+    let options = "--respond-with echo --respond-queue 1 --respond-drain 100ms --count 3";
+    let (subscriber, port) = subscriber(&recorder, options, &[]);
+    publish(port, "one\ntwo\nthree\n");
+    let output = subscriber.wait();
+    assert_eq!(output.status.code(), Some(1));
+    let log = stderr(&output);
+    assert!(log.contains("1 of 1 responses were not acknowledged"), "{log}");
+    let told = log.lines().filter(|line| line.contains("messages are left without a response")).count();
+    assert_eq!(told, 1, "at once, and then once a second at most: {log}");
+    let answers = &totals(&output)["answers"];
+    let of = |name: &str| answers[name].as_u64().expect("a number");
+    assert_eq!((of("asked"), of("answered"), of("queue_full")), (3, 1, 2));
 }
 
 #[test]
@@ -192,7 +211,11 @@ fn commands_that_do_not_end_in_time_are_killed_and_named() {
     publish(port, "one\n");
     let output = subscriber.wait();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("1 messages were not answered within 300ms"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("1 of 1 messages were not answered within 300ms"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(totals(&output)["answers"]["stopped"], 1);
 }
 
