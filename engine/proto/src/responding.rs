@@ -204,7 +204,10 @@ impl Outstanding {
         if count > 0 {
             self.waiting_since_ns = now_ns;
             self.grow(count);
-            self.notice(now_ns, newest_ns);
+            // Without a bit nothing has been overtaken: all below `next` has arrived.
+            if bitmap != 0 {
+                self.notice(now_ns, newest_ns);
+            }
         }
         Ok(count)
     }
@@ -241,7 +244,6 @@ impl Outstanding {
     /// Takes for lost what was sent well before something that has arrived.
     fn notice(&mut self, now_ns: u64, newest_ns: u64) {
         let before_ns = newest_ns.saturating_sub(self.rtt.quarter_ns().min(REORDER_MAX_NS));
-        // Without a hole nothing below what arrived is under way.
         if self.mark_lost(self.held_from..self.next_new, before_ns) > 0 && before_ns > self.shrunk_ns {
             self.shrunk_ns = now_ns;
             self.window = self.window.min((self.window * 7 / 10).max(WINDOW_LOSSY));

@@ -25,6 +25,8 @@ const TIMER: Token = Token(2);
 
 /// How long to wait when the kernel has no room for another datagram.
 const BLOCKED_NS: u64 = 1_000_000;
+/// Calls to receive between two looks at what is due.
+const RECEIVES_MAX: usize = 16;
 /// Responses numbered between two looks at what came back.
 const ACCEPT_MAX: usize = 256;
 
@@ -93,14 +95,13 @@ impl Sending {
 
     fn turn(&mut self) -> io::Result<()> {
         self.look_up();
-        self.receive()?;
-        let accepted = self.accept();
+        let more = self.receive()? | self.accept();
         let now_ns = clock::mono_ns();
         if self.outstanding.tick(now_ns) {
             self.note_silence();
         }
         self.send(now_ns);
-        if accepted { Ok(()) } else { self.sleep() }
+        if more { Ok(()) } else { self.sleep() }
     }
 
     /// Takes over who the recorders are.
@@ -166,12 +167,12 @@ impl Sending {
         true
     }
 
-    /// Reads all acknowledgements that are there.
-    fn receive(&mut self) -> io::Result<()> {
-        loop {
+    /// Reads the acknowledgements that are there, within bounds; returns whether there may be more.
+    fn receive(&mut self) -> io::Result<bool> {
+        for _ in 0..RECEIVES_MAX {
             let count = match self.inbox.receive(self.socket.as_fd()) {
                 Ok(count) => count,
-                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EAGAIN) => return Ok(false),
                 Err(errno) => return Err(errno.into()),
             };
             let now_ns = clock::mono_ns();
@@ -179,6 +180,7 @@ impl Sending {
                 self.acknowledge(now_ns, at);
             }
         }
+        Ok(true)
     }
 
     /// Frees what a datagram of the last batch acknowledges.

@@ -15,7 +15,7 @@ use headcast_udp::Inbox;
 use mio::{Events, Poll, Waker};
 
 use super::ready::Ready;
-use super::receiving::{self, WRITER};
+use super::receiving::WRITER;
 use super::state::Shared;
 use super::{Impairment, Recorder, writing};
 use crate::counters::RecorderCounters;
@@ -222,5 +222,3 @@ impl Builder {
         Ok(())
     }
 }
-
-const _: () = assert!(receiving::TOKENS_DIFFER);

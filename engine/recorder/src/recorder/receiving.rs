@@ -23,7 +23,6 @@ use crate::{Receipt, Responder, Response, Subject};
 pub(super) const WRITER: Token = Token(0);
 const SOCKET: Token = Token(1);
 const READY: Token = Token(2);
-pub(super) const TOKENS_DIFFER: bool = WRITER.0 != SOCKET.0 && SOCKET.0 != READY.0 && WRITER.0 != READY.0;
 
 /// Calls to receive between two looks at the writer.
 const RECEIVES_MAX: usize = 64;
@@ -163,6 +162,9 @@ impl Recorder {
             return;
         }
         tracing::info!(was = before.name(), "{}", state.name());
+        if !self.is_writer() {
+            self.give_back();
+        }
         let Some(ready) = &mut self.ready else { return };
         if state != State::Ready {
             ready.close();
@@ -285,18 +287,23 @@ impl Recorder {
             }
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             match self.from_writer.recv_timeout(Duration::from_nanos(left_ns)) {
-                Ok(report) => self.heard(report)?,
-                Err(crossbeam::channel::RecvTimeoutError::Timeout) => {
-                    let left = self.filling.len();
-                    tracing::warn!(
-                        left,
-                        "the database did not take the last responses; their responders keep them"
-                    );
-                    return Ok(());
+                Ok(Report::GivenBack(batch)) => {
+                    self.counters.given_back.add(batch.len() as u64);
+                    break;
                 }
-                Err(crossbeam::channel::RecvTimeoutError::Disconnected) => return Err(RecordError::Writer),
+                Ok(report) => self.heard(report)?,
+                Err(_) => break,
             }
         }
+        self.give_back();
+        tracing::warn!("the database did not take the last responses; their responders keep them");
+        Ok(())
+    }
+
+    /// Gives up what has been taken and not handed over: its responders keep it.
+    fn give_back(&mut self) {
+        self.counters.given_back.add(self.filling.len() as u64);
+        self.filling.clear();
     }
 }
 

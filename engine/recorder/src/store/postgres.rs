@@ -6,6 +6,8 @@ pub(crate) mod connect;
 pub(crate) mod failure;
 mod statements;
 
+use std::collections::HashMap;
+
 use postgres::types::ToSql;
 use postgres::{Client, Config, Statement};
 
@@ -177,6 +179,7 @@ impl Backend for Postgres {
         let columns: [&(dyn ToSql + Sync); 7] =
             [&stream_ids, &seqs, &results, &responder_ids, &recorded, &responses, &divergent];
         let mut upserted = Upserted::default();
+        let mut places: HashMap<(i64, i64), usize> = HashMap::new();
         self.run(|client, statements| {
             for found in client.query(&statements.upsert, &columns)? {
                 // One row says how many are new, each of the others what the first result of a message is.
@@ -186,9 +189,11 @@ impl Backend for Postgres {
                     continue;
                 };
                 let key: (i64, i64) = (found.try_get(0)?, found.try_get(1)?);
-                // Few, if all is well.
-                let at = rows.iter().position(|row| (row.stream_id, row.seq.cast_signed()) == key);
-                upserted.mismatches.extend(at.map(|row| Mismatch { row, first }));
+                if places.is_empty() {
+                    // Seldom needed.
+                    places.extend(rows.iter().map(|row| (row.stream_id, row.seq.cast_signed())).zip(0..));
+                }
+                upserted.mismatches.extend(places.get(&key).map(|&row| Mismatch { row, first }));
             }
             Ok(upserted)
         })

@@ -119,14 +119,16 @@ impl Window {
 impl Model {
     fn write(&mut self, all: &[Response<'_>]) -> Tally {
         let mut tally = Tally::default();
-        let mut advanced = BTreeMap::new();
+        let mut windows: BTreeMap<_, Window> = BTreeMap::new();
+        let mut advanced = BTreeSet::new();
         for one in all {
             let key = (one.responder.publisher, one.responder.session);
             let begin = one.held_from.min(one.seq).max(1);
-            let known = self.responders.get(&key).cloned();
-            let mut window = known.clone().unwrap_or(Window { floor: begin, ..Window::default() });
+            let known = self.responders.get(&key);
+            let begun = || known.cloned().unwrap_or(Window { floor: begin, ..Window::default() });
+            let mut window = windows.remove(&key).unwrap_or_else(begun);
             if known.is_some() && begin > window.next() {
-                advanced.insert(key, ());
+                advanced.insert(key);
             }
             window.floor = window.floor.max(begin);
             if window.holds(one.seq) {
@@ -138,19 +140,14 @@ impl Model {
                 tally.stored += 1;
                 tally.bytes += one.result.len() as u64;
                 self.record(one, &mut tally);
-                advanced.insert(key, ());
+                advanced.insert(key);
             }
-            if known.is_some() || advanced.contains_key(&key) {
-                self.responders.insert(key, window);
-            }
+            window.address = one.source.to_string();
+            window.heard_ns = one.received_ns;
+            windows.insert(key, window);
         }
-        for one in all {
-            let key = (one.responder.publisher, one.responder.session);
-            if let (Some(window), true) = (self.responders.get_mut(&key), advanced.contains_key(&key)) {
-                window.address = one.source.to_string();
-                window.heard_ns = one.received_ns;
-            }
-        }
+        // Of the others nothing has changed but that they were heard, which is not worth a write.
+        self.responders.extend(windows.into_iter().filter(|(key, _)| advanced.contains(key)));
         tally
     }
 

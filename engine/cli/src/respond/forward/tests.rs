@@ -160,6 +160,20 @@ fn a_late_reply_is_counted_and_answers_no_other_message() {
 }
 
 #[test]
+fn a_message_is_given_up_in_time_although_nothing_else_happens() {
+    for app in App::both() {
+        let setup = Setup::new(&app.address(), 1, Duration::from_millis(200), 100);
+        setup.ask(0);
+        app.reply(&app.receive().1, &answer(0)).expect("sent");
+        assert_eq!(setup.recording.settled(1), [(0, Ok(answer(0)))]);
+        // Long enough that the thread sleeps, and has no reason of its own to wake.
+        std::thread::sleep(Duration::from_millis(50));
+        setup.ask(1);
+        assert_eq!(setup.recording.settled(2)[1], (1, Err(Count::TimedOut)));
+    }
+}
+
+#[test]
 fn a_second_reply_is_counted_and_answers_no_other_message() {
     for app in App::both() {
         let setup = Setup::new(&app.address(), 1, SOON, 100);
@@ -255,10 +269,15 @@ fn messages_wait_for_an_application_whose_socket_is_full() {
     let messages = limit.trim().parse::<u64>().expect("a number") + 20;
     let many = usize::try_from(messages).expect("small");
     let setup = Setup::new(&app.address(), many, SOON, many);
-    (0..messages).for_each(|number| setup.ask(number));
+    let last = messages - 1;
+    (0..last).for_each(|number| setup.ask(number));
     for expected in 0..messages {
         let (number, from) = app.receive();
         assert_eq!(number, expected);
+        if expected == 0 {
+            // Now there is room for one, but others have waited for longer.
+            setup.ask(last);
+        }
         app.reply(&from, &answer(number)).expect("sent");
     }
     assert!(setup.recording.settled(many).iter().all(|(_, outcome)| outcome.is_ok()));

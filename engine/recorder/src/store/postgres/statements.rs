@@ -78,25 +78,24 @@ const STREAMS: &str = "
     SELECT at, id FROM input WHERE id IS NOT NULL";
 
 /// How many rows are new, and which have another first result. The subquery is looked at only for rows that
-/// are not new, through a hash.
+/// are not new, through a hash; nothing of the others is carried along.
 const UPSERT: &str = "
-    WITH input AS MATERIALIZED (
-        SELECT * FROM unnest(
-            $1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
-        ) AS i (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
-    ), upserted AS (
+    WITH upserted AS (
         INSERT INTO messages AS m
             (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
-        SELECT stream_id, seq, result, responder_id, recorded_ns, responses, divergent FROM input
+        SELECT * FROM unnest(
+            $1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
+        )
         ON CONFLICT (stream_id, seq) DO UPDATE SET
             responses = m.responses + excluded.responses,
             divergent = m.divergent + CASE WHEN m.result = excluded.result THEN excluded.divergent ELSE 0 END
-        RETURNING m.stream_id, m.seq, m.result, m.xmax = 0 AS is_new
+        RETURNING m.stream_id, m.seq, CASE WHEN m.xmax = 0 THEN NULL ELSE m.result END AS first
     )
-    SELECT NULL::bigint, NULL::bigint, NULL::bytea, count(*) FROM upserted WHERE is_new
+    SELECT NULL::bigint, NULL::bigint, NULL::bytea, count(*) FROM upserted WHERE first IS NULL
     UNION ALL
-    SELECT stream_id, seq, result, 0 FROM upserted
-    WHERE NOT is_new AND (stream_id, seq, result) NOT IN (SELECT stream_id, seq, result FROM input)";
+    SELECT stream_id, seq, first, 0 FROM upserted
+    WHERE first IS NOT NULL
+        AND (stream_id, seq, first) NOT IN (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]))";
 
 const AMEND: &str = "
     UPDATE messages m SET divergent = m.divergent + i.divergent
