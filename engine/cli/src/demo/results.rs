@@ -134,7 +134,7 @@ impl Results {
     /// - `lost_on_purpose_expected`: `owed` times the square of the loss.
     /// - `delivered_besides`: handed on though not owed, while a pod was just coming or going.
     /// - `delivered_twice`, `altered`: must be 0.
-    /// - `recorder`: what became of the pods' answers, see [`Recorded::json`].
+    /// - `recorder`: what became of the pods' answers, see below.
     /// - `latency_us`: from publishing to delivery, in microseconds: `p50`, `p90`, `p99`, `p99_9`, `max`;
     ///   null if nothing was delivered.
     pub(super) fn json(&self) -> Value {

@@ -21,10 +21,10 @@ pub(super) trait Subject: Copy + Send + 'static {
 impl Subject for Origin {
     fn environment(&self) -> [(&'static str, String); 4] {
         [
-            ("HEADCAST_PUBLISHER", self.publisher.to_string()),
-            ("HEADCAST_SESSION", self.session.to_string()),
-            ("HEADCAST_STREAM", self.stream.to_string()),
-            ("HEADCAST_SEQ", self.seq.to_string()),
+            ("HEADCAST_MESSAGE_PUBLISHER", self.publisher.to_string()),
+            ("HEADCAST_MESSAGE_SESSION", self.session.to_string()),
+            ("HEADCAST_MESSAGE_STREAM", self.stream.to_string()),
+            ("HEADCAST_MESSAGE_SEQ", self.seq.to_string()),
         ]
     }
 }

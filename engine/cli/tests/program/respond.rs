@@ -70,7 +70,7 @@ fn an_echo_comes_back_and_messages_are_printed_as_ever() {
 #[test]
 fn a_command_answers_each_message_and_one_that_fails_leaves_it_unanswered() {
     let recorder = Recorder::start();
-    let script = r#"read line; [ "$line" != bad ] || exit 3; echo "$HEADCAST_STREAM/$HEADCAST_SEQ $line""#;
+    let script = r#"read line; [ "$line" != bad ] || exit 3; echo "$HEADCAST_MESSAGE_STREAM/$HEADCAST_MESSAGE_SEQ $line""#;
     let (subscriber, port) = subscriber(
         &recorder,
         "--respond-with exec --respond-concurrency 2 --count 4",

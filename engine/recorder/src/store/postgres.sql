@@ -1,4 +1,5 @@
--- Version 1. Sessions and sequences are 64-bit numbers; times are nanoseconds since the Unix epoch.
+-- Version 1. Sessions and sequences are 64-bit numbers; times are nanoseconds since the Unix epoch. Messages,
+-- divergences and responses may be deleted at any time; an id is never given again.
 
 CREATE TABLE headcast_schema (version bigint NOT NULL);
 

@@ -1,10 +1,11 @@
--- Version 1. Sessions and sequences are 64-bit numbers; times are nanoseconds since the Unix epoch.
+-- Version 1. Sessions and sequences are 64-bit numbers; times are nanoseconds since the Unix epoch. Messages,
+-- divergences and responses may be deleted at any time; an id is never given again.
 
 CREATE TABLE headcast_schema (version INTEGER NOT NULL) STRICT;
 
 -- One run of a publisher on one of its streams.
 CREATE TABLE streams (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     publisher INTEGER NOT NULL,
     session INTEGER NOT NULL,
     stream INTEGER NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE streams (
 -- next + 1 + i for each bit i of `bitmap`, lowest bit of the first byte first. Not to be changed by hand:
 -- a response would be counted twice, or never be stored.
 CREATE TABLE responders (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     publisher INTEGER NOT NULL,
     session INTEGER NOT NULL,
     next INTEGER NOT NULL,

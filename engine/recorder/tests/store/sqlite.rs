@@ -152,6 +152,79 @@ fn a_lock_of_another_program_is_waited_for_and_then_told() {
     assert_eq!(tally.stored, 1);
 }
 
+#[test]
+fn a_file_as_a_killed_recorder_leaves_it_has_whole_batches_and_their_acknowledgements() {
+    let fixture = SqliteFile::new();
+    let mut store = fixture.open_with(Options { keep_all: true, ..Options::default() });
+    let batches: Vec<Vec<Response>> = (0..4u64)
+        .map(|n| {
+            let of = |responder: u32| {
+                move |seq| response(responder, seq, seq, if seq % 7 == 0 { b"x" } else { b"y" })
+            };
+            let seqs = n * 50 + 1..=n * 50 + 50;
+            seqs.clone().map(of(1)).chain(seqs.filter(|seq| seq % 2 == 0).map(of(2))).collect()
+        })
+        .collect();
+    let mut states = vec![fixture.dump()];
+    let mut acknowledged = Vec::new();
+    for all in &batches {
+        acknowledged.push(write(&mut store, all).1);
+        states.push(fixture.dump());
+    }
+    // As it is on the disk while the recorder runs, with the end of the log lost at any place.
+    let log = fixture.directory.path().join("responses.db-wal");
+    let bytes = fs::read(&log).expect("a log");
+    let mut found = Vec::new();
+    for kept in [bytes.len(), bytes.len() - 1, bytes.len() / 2, bytes.len() / 3, bytes.len() / 5] {
+        let copy = SqliteFile::new();
+        fs::copy(fixture.path(), copy.path()).expect("a copy");
+        fs::write(copy.directory.path().join("responses.db-wal"), &bytes[..kept]).expect("a copy of the log");
+        let mut survivor = copy.open_with(Options { keep_all: true, ..Options::default() });
+        let survived = copy.dump();
+        found.push(states.iter().position(|state| *state == survived).expect("a state between batches"));
+        // Everything comes again, and in the end everything is there once.
+        let again: Vec<_> = batches.iter().map(|all| write(&mut survivor, all).1).collect();
+        assert_eq!(copy.dump(), states[4]);
+        assert_eq!(again[3], acknowledged[3]);
+    }
+    assert_eq!(found[..2], [4, 3], "{found:?}");
+}
+
+#[test]
+fn who_may_not_write_is_told_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let modes = |directory_mode, file_mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let set =
+            |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+        set(&directory.path().join("responses.db"), file_mode);
+        set(directory.path(), directory_mode);
+    };
+    fs::write(directory.path().join("responses.db"), "").expect("a file");
+    // Where everybody can run it.
+    let program = directory.path().join("program");
+    fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
+    modes(0o555, 0o444);
+    let mut command = Command::new(if nix::unistd::geteuid().is_root() { "setpriv" } else { "env" });
+    if nix::unistd::geteuid().is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    }
+    command.arg(&program).args(["--exact", "sqlite::as_somebody_else_nothing_may_be_written", "--ignored"]);
+    let output = command.current_dir("/").env(MOUNTED, directory.path()).output().expect("setpriv or env");
+    modes(0o755, 0o644);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+#[ignore = "run by another test, as somebody else"]
+fn as_somebody_else_nothing_may_be_written() {
+    let error = refused(&mounted().join("responses.db"));
+    assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
+    let error = refused(&mounted().join("new.db"));
+    assert!(matches!(error, StoreError::Denied(_)), "{error}");
+    assert!(!mounted().join("new.db.lock").exists());
+}
+
 /// Runs a test of this program again where it may mount file systems of its own, with `script` before it.
 fn run_in_own_mounts(test: &str, directory: &Path, script: &str) {
     let mut command = Command::new("unshare");

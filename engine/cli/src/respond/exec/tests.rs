@@ -75,7 +75,7 @@ fn the_answer_is_what_the_command_makes_of_the_message() {
 
 #[test]
 fn the_command_is_told_which_message_it_is() {
-    let script = "printf '%s %s %s %s' $HEADCAST_PUBLISHER $HEADCAST_SESSION $HEADCAST_STREAM $HEADCAST_SEQ";
+    let script = "printf '%s %s %s %s' $HEADCAST_MESSAGE_PUBLISHER $HEADCAST_MESSAGE_SESSION $HEADCAST_MESSAGE_STREAM $HEADCAST_MESSAGE_SEQ";
     assert_eq!(shell(script), Ok(b"1 2 3 7".to_vec()));
 }
 
@@ -132,9 +132,9 @@ fn as_many_commands_run_at_once_as_may() {
     let scratch = Scratch::new();
     // Each waits until three have been there at once, and tells how many there are.
     let script = format!(
-        "cd {}; mkdir -p running; touch running/$HEADCAST_SEQ; \
+        "cd {}; mkdir -p running; touch running/$HEADCAST_MESSAGE_SEQ; \
          until [ $(ls running | wc -l) -ge 3 ] || [ -e three ]; do sleep 0.01; done; \
-         touch three; ls running | wc -l; sleep 0.05; rm running/$HEADCAST_SEQ",
+         touch three; ls running | wc -l; sleep 0.05; rm running/$HEADCAST_MESSAGE_SEQ",
         scratch.0.display()
     );
     let recording = Recording::new();
