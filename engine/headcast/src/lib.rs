@@ -48,6 +48,22 @@
 //! # }
 //! ```
 //!
+//! Messages can be answered. A [`Responder`] keeps each answer and sends it to the recorder, again and again until it is
+//! stored; [`Message::respond`] answers at once, [`Responder::respond`] later or from another thread.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use headcast::{Responder, Subscriber};
+//! let responder = Responder::builder().to("recorder.demo.svc.cluster.local:12001")?.build()?;
+//! let mut subscriber = Subscriber::builder().responder(responder.clone()).build()?;
+//! let message = subscriber.recv()?;
+//! message.respond(b"done")?;
+//! let left = responder.close(std::time::Duration::from_secs(20));
+//! assert_eq!(left, 0, "not stored yet");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Who owns a loop of his own calls [`Publisher::turn`] in it; who doesn't calls [`Publisher::run`].
 //! Other threads publish through a [`Handle`]. Nothing on the data thread allocates, locks or logs
 //! once the publisher is built; everything that happens is counted, and a [`Monitor`] reads the

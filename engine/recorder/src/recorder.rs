@@ -23,8 +23,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use headcast::clock;
 use headcast::counters::Refusals;
 use headcast_proto::Sequencer;
 use headcast_udp::{Buffer, Inbox};
@@ -38,6 +40,9 @@ use crate::{Batch, StoreError};
 use ready::Ready;
 use state::Shared;
 use writing::Report;
+
+/// How long the writer may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Decides by a datagram's bytes whether it is dropped on purpose.
 type Impairment = Box<dyn FnMut(&[u8]) -> bool + Send>;
@@ -180,9 +185,16 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.shared.stop.store(true, SeqCst);
-        // Without a sender the writer ends.
+        // Without a sender the writer ends, unless a server keeps it waiting for ever: then it is left behind.
         self.to_writer = None;
-        while self.from_writer.recv().is_ok() {}
+        let deadline = clock::instant() + PATIENCE;
+        loop {
+            match self.from_writer.recv_deadline(deadline) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
         if let Some(writer) = self.writer.take() {
             // A panic over there has been printed; there is nothing left to do about it here.
             let _ = writer.join();

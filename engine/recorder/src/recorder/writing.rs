@@ -132,7 +132,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => match store.check() {
                     Ok(()) => self.recovered_to_ready(),
                     Err(StoreError::Taken(_)) => return Ok(Left::Taken),
-                    Err(error) if error.is_passing() => self.fail(&error, CHECK_EVERY),
+                    Err(error) if passes(&error) => self.fail(&error, CHECK_EVERY),
                     Err(error) => return Err(error),
                 },
                 Err(RecvTimeoutError::Disconnected) => return Ok(Left::Ended),
@@ -156,7 +156,7 @@ impl Writer {
                     return Ok(Some(tally));
                 }
                 Err(StoreError::Taken(_)) => return Ok(None),
-                Err(error) if error.is_passing() => {
+                Err(error) if passes(&error) => {
                     self.fail(&error, retry);
                     if self.shared.stop.load(SeqCst) {
                         return Ok(None);
@@ -217,4 +217,10 @@ impl Writer {
             left -= nap;
         }
     }
+}
+
+/// Whether to try again on a database that has been written before. That it may only be read now is what a server
+/// says whose place another one is about to take.
+fn passes(error: &StoreError) -> bool {
+    error.is_passing() || matches!(error, StoreError::ReadOnly(_))
 }

@@ -1,5 +1,8 @@
 //! PostgreSQL: one connection, which also holds the lock that makes us the only writer.
 //!
+//! So it must be a session of the server for as long as it lasts: a pooler that hands connections on after each
+//! transaction will not do.
+//!
 //! Each step is one statement for all rows of a batch, which come as arrays.
 
 pub(crate) mod connect;

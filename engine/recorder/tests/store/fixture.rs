@@ -1,5 +1,7 @@
 //! A database of each kind for a test, and what is in it.
 
+use std::time::{Duration, Instant};
+
 use headcast_recorder::{Batch, Database, Options, Receipt, Responder, Response, Store, Subject, Tally};
 
 use crate::postgres_server::Cluster;
@@ -26,8 +28,16 @@ pub(crate) trait Fixture {
     /// From now on a message whose first result is [`POISON`] fails.
     fn poison(&self);
 
+    /// A server needs a moment to notice that the store before is gone.
     fn open_with(&self, options: Options) -> Store {
-        Store::open(&self.database(), options).expect("it opens").expect("nobody else writes")
+        let until = now() + Duration::from_secs(10);
+        loop {
+            if let Some(store) = Store::open(&self.database(), options).expect("it opens") {
+                return store;
+            }
+            assert!(now() < until, "somebody else writes");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn open(&self) -> Store {
@@ -76,6 +86,11 @@ pub(crate) struct Dump {
     pub(crate) responses: Vec<Vec<Cell>>,
     /// Rows of streams and of the four above, those included whose ids lead nowhere.
     pub(crate) counts: [i64; 5],
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for another program")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 /// A response, told in a line: responder 1000 + n, message m of one stream.

@@ -1,12 +1,12 @@
 //! What can go wrong with a server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use headcast_recorder::records::Records;
 use headcast_recorder::{Database, Durability, Options, Receipt, Response, Store, StoreError, Tally};
 use postgres::NoTls;
 
-use crate::fixture::{Cell, Fixture, PostgresDatabase, batch, response, write};
+use crate::fixture::{Cell, Fixture, PostgresDatabase, batch, now, response, write};
 use crate::postgres_server::Cluster;
 
 fn database(url: &str) -> Database {
@@ -51,11 +51,6 @@ fn write_until_stored(store: &mut Store, responses: &[Response<'_>]) -> (Tally, 
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test waits for another program")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 #[test]
 fn a_second_store_stands_by_until_the_first_is_gone() {
     let fixture = PostgresDatabase::new();
@@ -72,13 +67,7 @@ fn a_second_store_stands_by_until_the_first_is_gone() {
     assert_eq!(tally.stored, 1);
     assert_eq!(fixture.integer("SELECT count(*) FROM other.messages"), 1);
     drop(first);
-    let until = now() + Duration::from_secs(10);
-    let mut store = loop {
-        match second() {
-            Some(store) => break store,
-            None => assert!(now() < until, "the lock was not freed"),
-        }
-    };
+    let mut store = fixture.open();
     let (tally, _) = write(&mut store, &[response(1, 1, 1, b"a")]);
     assert_eq!(tally.duplicates, 1);
 }
@@ -256,6 +245,23 @@ fn who_was_cut_off_and_has_a_successor_stores_nothing_any_more() {
 }
 
 #[test]
+fn who_was_cut_off_and_only_looked_knows_what_happened_meanwhile() {
+    let fixture = PostgresDatabase::new();
+    let mut first = fixture.open();
+    write(&mut first, &[response(1, 1, 1, b"a")]);
+    cut_off(&fixture.url);
+    write(&mut fixture.open(), &[response(1, 2, 2, b"a")]);
+    // It connects again without a batch.
+    let until = now() + Duration::from_secs(10);
+    while let Err(error) = first.check() {
+        assert!(error.is_passing() && now() < until, "{error}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (tally, receipts) = write(&mut first, &[response(1, 2, 2, b"a")]);
+    assert_eq!((tally.duplicates, receipts[0].next), (1, 3));
+}
+
+#[test]
 fn a_server_that_is_killed_and_comes_back_has_everything_once() {
     let mut cluster = Cluster::start();
     let url = cluster.database();
@@ -290,22 +296,46 @@ fn a_responder_removed_by_hand_is_noticed_and_read_again() {
     assert_eq!(tally.stored, 1);
 }
 
+/// What a setting is on the connection of a store: it is noted by a trigger on what the store writes.
+fn setting_of_a_store(fixture: &PostgresDatabase, options: Options, setting: &str) -> Cell {
+    let mut store = fixture.open_with(options);
+    let note = format!(
+        "CREATE TABLE seen (a text); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO seen VALUES (current_setting('{setting}')); RETURN NEW; END $$; \
+         CREATE TRIGGER see AFTER INSERT ON streams FOR EACH ROW EXECUTE FUNCTION see()"
+    );
+    sql(&fixture.url, &note);
+    write(&mut store, &[response(1, 1, 1, b"a")]);
+    fixture.rows("SELECT a FROM seen").remove(0).remove(0)
+}
+
 #[test]
-fn commits_wait_for_the_disk_unless_they_need_not() {
-    for (durability, waits) in [(Durability::Power, "on"), (Durability::Process, "off")] {
+fn commits_wait_for_the_disk_unless_they_need_not_and_for_replicas_if_so_set() {
+    for (server, durability, store) in [
+        ("off", Durability::Power, "on"),
+        ("remote_apply", Durability::Power, "remote_apply"),
+        ("on", Durability::Process, "off"),
+    ] {
         let fixture = PostgresDatabase::new();
         let name = fixture.url.rsplit_once('/').expect("a name").1;
-        sql(&fixture.url, &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
-        // What the connection of the store has is seen by a trigger on what it writes.
-        sql(
-            &fixture.url,
-            "CREATE TABLE seen (a text); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$",
-        );
-        let mut store = fixture.open_with(Options { durability, ..Options::default() });
-        sql(&fixture.url, "CREATE TRIGGER see AFTER INSERT ON streams FOR EACH ROW EXECUTE FUNCTION see()");
-        write(&mut store, &[response(1, 1, 1, b"a")]);
-        assert_eq!(fixture.rows("SELECT a FROM seen"), [[Cell::Text(waits.into())]]);
+        sql(&fixture.url, &format!("ALTER DATABASE {name} SET synchronous_commit = {server}"));
+        let options = Options { durability, ..Options::default() };
+        let set = setting_of_a_store(&fixture, options, "synchronous_commit");
+        assert_eq!(set, Cell::Text(store.into()), "{server} {durability:?}");
+    }
+}
+
+#[test]
+fn the_server_notices_within_seconds_that_a_writer_is_gone() {
+    for (setting, value) in [
+        ("tcp_keepalives_idle", "2"),
+        ("tcp_keepalives_interval", "1"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "5000"),
+        ("lock_timeout", "5s"),
+    ] {
+        let set = setting_of_a_store(&PostgresDatabase::new(), Options::default(), setting);
+        assert_eq!(set, Cell::Text(value.into()), "{setting}");
     }
 }
 

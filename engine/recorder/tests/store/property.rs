@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headcast_proto::stored::SPAN;
-use headcast_recorder::{Durability, Options, Responder, Response, Store, Subject, Tally};
+use headcast_recorder::{Durability, Options, Responder, Response, Subject, Tally};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -266,19 +266,12 @@ fn check<F: Fixture>(options: Options, steps: &[Step]) -> Result<(), TestCaseErr
             }
             Step::Reopen => {
                 drop(store.take());
-                store = Some(reopen(&fixture, options));
+                store = Some(fixture.open_with(options));
             }
         }
     }
     prop_assert_eq!(fixture.dump(), model.dump());
     Ok(())
-}
-
-/// A server needs a moment to notice that its client is gone.
-fn reopen<F: Fixture>(fixture: &F, options: Options) -> Store {
-    (0..1000)
-        .find_map(|_| Store::open(&fixture.database(), options).expect("it opens"))
-        .expect("the lock is freed")
 }
 
 fn check_receipts(

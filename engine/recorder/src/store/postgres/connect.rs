@@ -140,3 +140,29 @@ pub(crate) fn version(
     }
     client.query_one("SELECT max(version)::bigint FROM headcast_schema", &[])?.try_get(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_gone_is_noticed_within_seconds_unless_something_else_is_said() {
+        let config = with_timeouts(&"postgres://me@db/r".parse().expect("a name"));
+        assert_eq!(config.get_connect_timeout(), Some(&CONNECT_MAX));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&SILENCE_MAX));
+        assert_eq!(config.get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVE_INTERVAL));
+        assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVE_COUNT));
+        assert!(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_COUNT <= SILENCE_MAX);
+
+        let said = "postgres://me@db/r?connect_timeout=9&tcp_user_timeout=8&keepalives_idle=7&keepalives_interval=6\
+                    &keepalives_retries=5&application_name=mine";
+        let config = with_timeouts(&said.parse().expect("a name"));
+        assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(9)));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(8)));
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(7));
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(6)));
+        assert_eq!(config.get_keepalives_retries(), Some(5));
+        assert_eq!(config.get_application_name(), Some("mine"));
+    }
+}
