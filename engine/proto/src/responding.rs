@@ -172,8 +172,10 @@ impl Outstanding {
     /// What has been acknowledged: everything below `next`, and `next + 1 + i` for each set bit i. `freed` is told
     /// the sequences that need not be held any more. Returns how many those are.
     ///
+    /// What it says of responses that were never sent is passed over: somebody else may have sent such in our name.
+    ///
     /// # Errors
-    /// [`NeverSent`], and nothing is changed, when something is acknowledged that was never sent.
+    /// [`NeverSent`], and nothing is changed, when no recorder can have meant it: it is a whole [`SPAN`] ahead.
     pub fn acknowledge(
         &mut self,
         now_ns: u64,
@@ -181,16 +183,14 @@ impl Outstanding {
         bitmap: u64,
         mut freed: impl FnMut(u64),
     ) -> Result<u32, NeverSent> {
-        // The first sequence above all that is acknowledged.
-        let reach = 64 - u64::from(bitmap.leading_zeros());
-        let above = next.checked_add(reach + u64::from(reach > 0));
-        if next == 0 || above.is_none_or(|above| above > self.next_new) {
+        if next == 0 || next > self.next_new.saturating_add(SPAN) {
             return Err(NeverSent);
         }
-        let marked = (0..64).filter(|i| bitmap >> i & 1 == 1).map(|i| next + 1 + i);
+        let sent = self.next_new;
+        let marked = (0..64).filter(|i| bitmap >> i & 1 == 1).filter_map(|i| next.checked_add(1 + i));
         let mut newest_ns = 0;
         let mut count = 0;
-        for seq in (self.held_from..next).chain(marked) {
+        for seq in (self.held_from..next.min(sent)).chain(marked.filter(|seq| *seq < sent)) {
             // A bit below what is held has been acknowledged before.
             if seq >= self.held_from && self.free(now_ns, seq, &mut newest_ns) {
                 freed(seq);
@@ -204,7 +204,7 @@ impl Outstanding {
         if count > 0 {
             self.waiting_since_ns = now_ns;
             self.grow(count);
-            // Without a bit nothing has been overtaken: all below `next` has arrived.
+            // Without a bit all below `next` has arrived, and next to nothing is overtaken.
             if bitmap != 0 {
                 self.notice(now_ns, newest_ns);
             }

@@ -4,7 +4,8 @@ headcast::counters! {
     /// What a recorder did.
     ///
     /// When nothing is under way, `datagrams == responses + backlog + truncated + impaired` plus the sum of the refusals, and
-    /// `responses == stored + duplicates + ahead + given_back`.
+    /// `responses == stored + duplicates + ahead + given_back`. Only what a database keeps in its hands beyond the end is
+    /// in none of them: nobody knows what becomes of it.
     RecorderCounters {
         /// Datagrams received.
         datagrams,

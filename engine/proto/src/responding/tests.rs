@@ -89,17 +89,19 @@ fn a_full_store_refuses_until_the_oldest_is_acknowledged() {
 }
 
 #[test]
-fn what_was_never_sent_cannot_be_acknowledged() {
+fn what_was_never_sent_is_not_freed_by_an_acknowledgement() {
     let mut outstanding = holding(100);
     send(&mut outstanding, 0);
-    for (next, bitmap) in
-        [(0, 0), (66, 0), (65, 1), (1, 1 << 63), (64, 1), (u64::MAX, 0), (u64::MAX, u64::MAX)]
-    {
+    for (next, bitmap) in [(0, 0), (66 + SPAN, 0), (u64::MAX, 0), (u64::MAX, u64::MAX)] {
         let result = outstanding.acknowledge(MS, next, bitmap, |_| panic!("nothing is freed"));
         assert_eq!(result, Err(NeverSent), "{next} {bitmap:b}");
     }
     assert_eq!(outstanding.held(), 100);
-    assert_eq!(acknowledge(&mut outstanding, MS, 1, 1 << 62), [64]);
+    // Somebody has sent 65 and 80 in our name: what we have sent is acknowledged all the same.
+    assert_eq!(acknowledge(&mut outstanding, MS, 1, 1 << 62 | 1 << 63), [64]);
+    assert_eq!(acknowledge(&mut outstanding, MS, 66, 1 << 13), (1..64).collect::<Vec<_>>());
+    assert_eq!((outstanding.held(), outstanding.held_from()), (36, 65));
+    assert_eq!(send(&mut outstanding, MS).first(), Some(&65));
 }
 
 #[test]
