@@ -238,8 +238,12 @@ impl Recorder {
         let (Some(spare), Some(to_writer)) = (self.spare.take(), &self.to_writer) else { return };
         let filled = std::mem::replace(&mut self.filling, spare);
         self.handed_ns = now_ns;
-        // The writer is idle, so there is room; one that is gone is noticed when it is heard.
-        let _ = to_writer.try_send(filled);
+        // The writer is idle, so there is room, unless it is gone: that is noticed when it is heard.
+        if let Err(error) = to_writer.try_send(filled) {
+            let batch = error.into_inner();
+            self.counters.given_back.add(batch.len() as u64);
+            self.get_back(batch);
+        }
     }
 
     /// Notices a database that is slow.

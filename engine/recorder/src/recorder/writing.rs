@@ -78,6 +78,7 @@ impl Writer {
                 Err(error) => return self.report(Report::Fatal(error)),
             }
         }
+        self.give_back();
     }
 
     /// Becomes the writer, however long that takes; `None` when there is no point any more.
@@ -85,6 +86,7 @@ impl Writer {
         let mut retry = RETRY_MIN;
         let mut standing_by = false;
         while !self.shared.stop.load(SeqCst) {
+            self.give_back();
             match Store::open(&self.database, self.options) {
                 Ok(Some(store)) => {
                     self.recovered();
@@ -112,6 +114,13 @@ impl Writer {
             }
         }
         None
+    }
+
+    /// Gives back what was handed over while there is nobody to store it.
+    fn give_back(&self) {
+        while let Ok(batch) = self.batches.try_recv() {
+            self.report(Report::GivenBack(batch));
+        }
     }
 
     /// Stores what comes.
