@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use headcast_recorder::{BuildError, Database, Recorder};
+use headcast_recorder::{Database, Recorder};
 use serde_json::{Value, json};
 
 use crate::args::Record;
@@ -60,13 +60,4 @@ fn totals(recorder: &Recorder) -> Value {
     let refused = recorder.refusals().each().filter(|(_, count)| *count > 0);
     totals.insert("refused".into(), json!(report::counters(refused)));
     Value::Object(totals)
-}
-
-impl From<BuildError> for Failure {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Setting(what) => Self::usage(what),
-            error => Self::new(error),
-        }
-    }
 }

@@ -212,6 +212,8 @@ counters! {
         refused_full,
         /// Responses refused because their result was too long.
         refused_too_long,
+        /// Responses refused because their message has a number of 2^63 or more, which no recorder stores.
+        refused_unstorable,
         /// Datagrams sent for the first time.
         sent_first,
         /// Datagrams sent again.

@@ -149,6 +149,9 @@ pub enum RespondError {
         /// The most there may be.
         max: usize,
     },
+    /// The session or the sequence of the message is 2^63 or more, or the sequence 0: no recorder stores that, and no
+    /// publisher of Headcast sends it.
+    Unstorable,
     /// As many responses, or bytes of them, are held as may be: the recorder does not keep up.
     Full,
     /// The responder has closed.
@@ -167,6 +170,9 @@ impl fmt::Display for RespondError {
             Self::TooLong { len, max } => {
                 write!(f, "a result of {len} bytes is too long: a response carries at most {max}")
             }
+            Self::Unstorable => f.write_str(
+                "the message has a number that databases cannot count; sessions and sequences go up to 2^63 - 1, sequences from 1",
+            ),
             Self::Full => f.write_str(
                 "too many responses are held that no recorder has acknowledged; see whether it runs, or hold more",
             ),

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 use headcast_peers::Stop;
 use headcast_proto::StreamId;
-use headcast_proto::response::RESPONSE_ROOM;
+use headcast_proto::response::{self, RESPONSE_ROOM};
 
 pub use builder::Builder;
 
@@ -94,7 +94,7 @@ impl Responder {
     ///
     /// # Errors
     /// [`RespondError::Full`] when as much is held as may be, [`RespondError::TooLong`],
-    /// [`RespondError::Closed`]. Nothing is kept then.
+    /// [`RespondError::Unstorable`], [`RespondError::Closed`]. Nothing is kept then.
     pub fn respond(&self, to: &Origin, result: &[u8]) -> Result<(), RespondError> {
         let id = StreamId { publisher: to.publisher, session: to.session, stream: to.stream };
         self.respond_to(id, to.seq, result)
@@ -108,6 +108,10 @@ impl Responder {
         let shared = &self.0.shared;
         if shared.closed.load(SeqCst) {
             return Err(RespondError::Closed);
+        }
+        if !response::is_storable(id, seq) {
+            shared.counters.refused_unstorable.add_shared(1);
+            return Err(RespondError::Unstorable);
         }
         if result.len() > shared.result_max {
             shared.counters.refused_too_long.add_shared(1);

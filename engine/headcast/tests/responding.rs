@@ -147,6 +147,11 @@ fn what_is_held_is_bounded_by_number_and_by_bytes_and_refused_beyond() {
     assert_eq!(small.respond(&to, &[0; 1000]), Ok(()));
     assert_eq!(small.respond(&to, b""), Err(RespondError::Full));
     assert_eq!(small.respond(&to, &[0; 1001]), Err(RespondError::TooLong { len: 1001, max: 1000 }));
+    let id = |session| headcast::StreamId { publisher: 1, session: Session::from_bits(session), stream: 0 };
+    for (id, seq) in [(id(1 << 63), 1), (id(1), 1 << 63), (id(1), 0)] {
+        assert_eq!(few.respond_to(id, seq, b"x"), Err(RespondError::Unstorable));
+    }
+    assert_eq!((few.counters().refused_unstorable.get(), few.unacknowledged()), (3, 4));
     assert_eq!(small.close(Duration::from_millis(20)), 2);
     assert_eq!(small.respond(&to, b""), Err(RespondError::Closed));
 }

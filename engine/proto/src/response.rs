@@ -64,6 +64,15 @@ pub fn seal(sequencer: &mut Sequencer, datagram: &mut [u8], now: Now, subject: S
     sequencer.seal_behind(datagram, now, Kind::Response, flags::EXTENDED, HELD_LEN)
 }
 
+/// Whether a recorder stores responses to this message. Databases count in 63 bits, so it does not if the session
+/// (which would start after the year 2248) or the sequence is larger, or the sequence is 0, which no message has.
+/// Nobody may send others: they would never be acknowledged, nor in the end what comes after them.
+#[must_use]
+pub fn is_storable(subject: StreamId, seq: u64) -> bool {
+    let fits = |number: u64| i64::try_from(number).is_ok();
+    fits(subject.session.to_bits()) && fits(seq) && seq >= 1
+}
+
 /// Brings a sealed response up to date before it goes out: from where on responses are held, and whether it
 /// has been sent before.
 ///
@@ -164,6 +173,18 @@ mod tests {
         let parsed = Datagram::parse(&datagram).expect("valid");
         assert_eq!(held_from(&parsed), 1);
         assert_eq!(read(&parsed).map(|(_, seq, _)| seq), Some(1));
+    }
+
+    #[test]
+    fn what_no_database_can_count_is_not_storable() {
+        let subject = |session| StreamId { publisher: 3, session: Session::from_bits(session), stream: 2 };
+        let most = u64::MAX >> 1;
+        assert!(is_storable(subject(0), 1) && is_storable(subject(most), most));
+        assert!(
+            !is_storable(subject(0), 0)
+                && !is_storable(subject(most + 1), 1)
+                && !is_storable(subject(0), most + 1)
+        );
     }
 
     #[test]

@@ -24,5 +24,6 @@ pub use batch::{Batch, Receipt, Responder, Response, Subject, Tally};
 pub use counters::RecorderCounters;
 pub use database::{Database, DatabaseError};
 pub use error::{StoreError, Trouble};
-pub use recorder::{BuildError, Builder, RecordError, Recorder, State, Stopper};
+pub use headcast::BuildError;
+pub use recorder::{Builder, RecordError, Recorder, State, Stopper};
 pub use store::{Durability, Options, Store};

@@ -26,13 +26,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use headcast::clock;
 use headcast::counters::Refusals;
+use headcast::{BuildError, clock};
 use headcast_proto::Sequencer;
 use headcast_udp::{Buffer, Inbox};
 use mio::{Events, Poll, Waker};
 
-pub use builder::{BuildError, Builder};
+pub use builder::Builder;
 pub use state::State;
 
 use crate::counters::RecorderCounters;
@@ -102,12 +102,7 @@ pub enum RecordError {
     /// The database cannot be used, and that will not pass by itself.
     Store(StoreError),
     /// The address to listen on cannot be had.
-    Bind {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
+    Bind(BuildError),
     /// The socket or the event loop failed.
     Io(io::Error),
     /// The writer's thread is gone; why has been printed.
@@ -118,13 +113,7 @@ impl std::fmt::Display for RecordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
-            Self::Bind { address, error } if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(
-                    f,
-                    "cannot listen on {address}: another process has it; choose another or stop that one"
-                )
-            }
-            Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Bind(error) => error.fmt(f),
             Self::Io(error) => write!(f, "cannot receive: {error}"),
             Self::Writer => f.write_str("the thread that writes to the database is gone"),
         }

@@ -1,6 +1,5 @@
 //! The settings of a recorder, their defaults and their ranges.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::bounded;
 use headcast::counters::Refusals;
 use headcast::limits::{DATAGRAM_MAX, RECORDER_PORT_DEFAULT, RESULT_MAX};
-use headcast::{clock, host_publisher_id};
+use headcast::{BuildError, clock, host_publisher_id};
 use headcast_proto::{Sequencer, Session};
 use headcast_udp::Inbox;
 use mio::{Events, Poll, Waker};
@@ -42,35 +41,6 @@ pub struct Builder {
     receive_buffer: usize,
     impairment: Option<Impairment>,
 }
-
-/// Why a recorder could not be made.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A setting is out of its range: which one, and what would be right.
-    Setting(String),
-    /// An address cannot be listened on.
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
-    /// The operating system refused something else: what, and why.
-    Os(&'static str, io::Error),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Setting(what) => f.write_str(what),
-            Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
-            Self::Os(what, error) => write!(f, "cannot {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 impl Builder {
     pub(super) fn new(database: Database) -> Self {

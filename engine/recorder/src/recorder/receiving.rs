@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use headcast::clock;
+use headcast::{BuildError, clock};
 use headcast_proto::header::flags;
 use headcast_proto::response::{self, ACK_LEN};
 use headcast_proto::stored::SPAN;
-use headcast_proto::{Datagram, Kind, Refusal};
+use headcast_proto::{Datagram, Kind, Refusal, StreamId};
 use headcast_udp::Errno;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
@@ -141,7 +141,10 @@ impl Recorder {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock::mono_ns() < deadline_ns => {
                     std::thread::sleep(BIND_LOOK);
                 }
-                Err(error) => return Err(RecordError::Bind { address: self.listen, error }),
+                Err(error) => {
+                    let address = self.listen;
+                    return Err(RecordError::Bind(BuildError::Bind { address, error }));
+                }
             }
         }
         self.enter(State::Ready);
@@ -322,13 +325,12 @@ fn read<'a>(datagram: &Datagram<'a>, source: SocketAddr, received_ns: u64) -> Re
         return Err(Refusal::Stream);
     }
     let (session, seq) = (datagram.session().to_bits(), datagram.seq());
-    // Databases count in 63 bits: a session that starts after the year 2248 is none.
-    let fits = |number: u64| i64::try_from(number).is_ok();
-    if !fits(session) || !fits(subject.session.to_bits()) {
+    let own = StreamId { publisher: datagram.publisher(), session: datagram.session(), stream: 0 };
+    if !response::is_storable(own, 1) || !response::is_storable(subject, 1) {
         return Err(Refusal::SessionImplausible);
     }
     let held_from = response::held_from(datagram);
-    if !fits(seq) || !fits(subject_seq) || held_from > seq {
+    if !response::is_storable(own, seq) || !response::is_storable(subject, subject_seq) || held_from > seq {
         return Err(Refusal::Sequence);
     }
     if seq - held_from >= SPAN {
