@@ -47,7 +47,7 @@ pub(super) struct Sending {
     version: u64,
     /// The one that acknowledged last: it writes, the others stand by.
     writer: usize,
-    /// The kernel had no room until then.
+    /// The kernel had no room; it is tried again then. 0 if it has.
     blocked_until_ns: u64,
     /// Nothing has been acknowledged for a time-out.
     silent: bool,
@@ -138,9 +138,10 @@ impl Sending {
         if self.recorders.is_empty() || now_ns < self.blocked_until_ns {
             return;
         }
+        self.blocked_until_ns = 0;
         while let Some(due) = self.outstanding.due() {
             if !self.send_one(due) {
-                self.blocked_until_ns = now_ns + BLOCKED_NS;
+                self.blocked_until_ns = clock::mono_ns() + BLOCKED_NS;
                 return;
             }
             self.outstanding.sent(now_ns, due);
@@ -237,7 +238,8 @@ impl Sending {
     fn sleep(&mut self) -> io::Result<()> {
         let now_ns = clock::mono_ns();
         let mut deadline_ns = self.outstanding.deadline_ns();
-        if self.blocked_until_ns > now_ns {
+        // Also when that has passed meanwhile: the timer then fires at once.
+        if self.blocked_until_ns > 0 {
             deadline_ns = deadline_ns.min(self.blocked_until_ns);
         }
         self.shared.bell.lie_down();

@@ -14,10 +14,18 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Tries the address, so that a wrong one is told at the start. A port of 0 is drawn once.
+    /// Tries the address, so that a wrong one is told at the start. A port of 0 is drawn once. One that another process
+    /// has may be that of the recorder which this one stands by for.
     pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
-        let address = TcpListener::bind(address)?.local_addr()?;
+        let address = match TcpListener::bind(address).and_then(|listener| listener.local_addr()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => address,
+            tried => tried?,
+        };
         Ok(Self { address, listener: None })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.listener.is_some()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

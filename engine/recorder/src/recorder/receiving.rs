@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use crossbeam::channel::TryRecvError;
 use headcast::{BuildError, clock};
 use headcast_proto::header::flags;
 use headcast_proto::response::{self, ACK_LEN};
@@ -63,7 +64,7 @@ impl Recorder {
     fn wait(&mut self, more: bool) -> Result<(), RecordError> {
         let timeout = if more {
             Some(Duration::ZERO)
-        } else if self.spare.is_none() {
+        } else if self.spare.is_none() || self.is_unannounced() {
             Some(LOOK)
         } else if self.filling.is_empty() {
             None
@@ -89,8 +90,10 @@ impl Recorder {
             match self.from_writer.try_recv() {
                 Ok(Report::Fatal(error)) => return Err(RecordError::Store(error)),
                 Ok(report) => self.heard(report)?,
-                Err(crossbeam::channel::TryRecvError::Empty) => return Ok(()),
-                Err(crossbeam::channel::TryRecvError::Disconnected) => return Err(RecordError::Writer),
+                Err(TryRecvError::Empty) => return Ok(()),
+                // It ends when it is told to stop, perhaps before we know.
+                Err(TryRecvError::Disconnected) if self.shared.stop.load(SeqCst) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(RecordError::Writer),
             }
         }
     }
@@ -172,8 +175,13 @@ impl Recorder {
         if state != State::Ready {
             ready.close();
         } else if let Err(error) = ready.open(self.poll.registry(), READY) {
-            tracing::warn!("cannot say on {} that the recorder is ready: {error}", ready.address());
+            tracing::warn!("cannot say on {} yet that the recorder is ready: {error}", ready.address());
         }
+    }
+
+    /// Whether it is ready and could not say so: the one before may still have the port.
+    fn is_unannounced(&self) -> bool {
+        self.shared.state() == State::Ready && self.ready.as_ref().is_some_and(|ready| !ready.is_open())
     }
 
     /// Receives what is there, within bounds; returns whether there may be more.
@@ -249,8 +257,14 @@ impl Recorder {
         }
     }
 
-    /// Notices a database that is slow.
+    /// Notices a database that is slow, and a port that is free at last.
     fn look(&mut self) {
+        if self.is_unannounced()
+            && let Some(ready) = &mut self.ready
+        {
+            // It was logged when it failed for the first time.
+            let _ = ready.open(self.poll.registry(), READY);
+        }
         let is_slow = self.spare.is_none() && clock::mono_ns().saturating_sub(self.handed_ns) > SLOW_NS;
         if is_slow && self.shared.state() == State::Ready {
             tracing::warn!("a commit has taken more than {} s", SLOW_NS / 1_000_000_000);
