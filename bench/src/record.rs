@@ -12,10 +12,11 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use headcast_recorder::{
-    Database, Durability, Options as StoreOptions, RecordError, Recorder, RecorderCounters, Store,
+    Database, Durability, Options as StoreOptions, RecordError, Recorder, RecorderCounters, State, Store,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -38,7 +39,7 @@ pub struct Options {
     #[arg(long, value_name = "power|process", value_parser = durability, default_value = "power")]
     pub durability: Durability,
     /// Rows of one measurement.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::builder::RangedU64ValueParser::<u64>::new().range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::builder::RangedU64ValueParser::<u64>::new().range(1..=10_000_000))]
     pub rows: u64,
     /// Bytes of a result.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=60_000))]
@@ -198,13 +199,14 @@ impl Bench<'_> {
     fn bare(&self, commits: u64) -> Result<f64, Box<dyn Error>> {
         self.empty()?;
         let mut bare = Bare::open(&self.database, self.options.durability)?;
-        let result = vec![0x5a; self.options.result];
+        // The same rows, in memory: each has a result of its own there, as responses have.
+        let results = vec![0x5a; self.options.result * usize::try_from(self.options.rows)?];
         let start = now();
         // As many transactions as the recorder made, and as even as can be.
         let commits = commits.clamp(1, self.options.rows);
         for commit in 0..commits {
             let at = |commit| self.options.rows * commit / commits;
-            bare.insert(at(commit)..at(commit + 1), &result)?;
+            bare.insert(at(commit)..at(commit + 1), &results, self.options.result)?;
         }
         Ok(self.options.rows as f64 / start.elapsed().as_secs_f64())
     }
@@ -256,7 +258,19 @@ impl Bench<'_> {
             .build()?;
         let address = recorder.local_addr().ok_or("the recorder does not listen")?;
         let (counters, stopper) = (Arc::clone(recorder.counters()), recorder.stopper());
+        let state = recorder.watch();
         let thread = std::thread::spawn(move || recorder.run());
+        // The bare loop has opened its database, too, before it is measured.
+        while state() != State::Ready {
+            if thread.is_finished() {
+                return Err(thread
+                    .join()
+                    .map_err(|_| "the recorder panicked")?
+                    .err()
+                    .map_or("it ended".into(), Into::into));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(Running { address, counters, stopper, thread })
     }
 }

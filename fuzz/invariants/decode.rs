@@ -4,7 +4,7 @@
 //! without a thought for speed and without the types of the decoder.
 
 use headcast_proto::header::{HEADER_LEN, PATH_OFFSET, TAG_LEN, flags};
-use headcast_proto::{Datagram, Kind, Refusal, body};
+use headcast_proto::{Datagram, Kind, Refusal, Session, StreamId, body, response};
 
 use crate::encode::Fields;
 
@@ -15,6 +15,7 @@ pub(crate) fn check(bytes: &[u8]) {
     borrows(&datagram, bytes);
     assert_eq!(encode(&datagram, bytes), bytes, "encoded again");
     names_sequences(&datagram);
+    responds(&datagram, bytes);
     only_the_path_may_change(&datagram, bytes);
 
     // Its length is its own: neither less nor more is a datagram.
@@ -127,6 +128,49 @@ fn names_sequences(datagram: &Datagram<'_>) {
         expected.extend(bits.map(|bit| entry.base.get() + 1 + bit));
     }
     assert_eq!(named, expected);
+}
+
+/// A response is read as the tables of "RESPONSE" say, and nothing else is one; brought up to date, it says
+/// that and is otherwise the same.
+fn responds(datagram: &Datagram<'_>, bytes: &[u8]) {
+    let from = held_from(bytes);
+    assert_eq!(response::held_from(datagram), from);
+    let read = response::read(datagram);
+    if bytes[0] & 15 != 4 {
+        assert_eq!(read, None);
+        return;
+    }
+    let extension = if bytes[1] & 8 != 0 { as_len(number(bytes, 40, 2)) } else { 0 };
+    let payload = &bytes[40 + extension..][..as_len(number(bytes, 6, 2))];
+    let subject = StreamId {
+        publisher: u32::try_from(number(payload, 0, 4)).expect("four bytes"),
+        session: Session::from_bits(number(payload, 8, 8)),
+        stream: u16::try_from(number(payload, 4, 2)).expect("two bytes"),
+    };
+    assert_eq!(read, Some((subject, number(payload, 16, 8), &payload[24..])));
+    if extension == 16 {
+        for (from, again) in [(1, false), (datagram.seq(), true)] {
+            let mut bytes = bytes.to_vec();
+            response::update(&mut bytes, from, again);
+            let updated = Datagram::parse(&bytes).expect("valid when it is brought up to date");
+            assert_eq!((response::held_from(&updated), updated.is_retransmission()), (from, again));
+            assert_eq!(response::read(&updated), read);
+            assert_eq!((updated.session(), updated.seq()), (datagram.session(), datagram.seq()));
+        }
+    }
+}
+
+/// What the first entry of type 0x81 with twelve bytes says, if there is one; 0 is taken for 1.
+fn held_from(bytes: &[u8]) -> u64 {
+    let end = if bytes[1] & 8 != 0 { 40 + as_len(number(bytes, 40, 2)) } else { 0 };
+    let mut at = 42;
+    while at < end {
+        if bytes[at..at + 2] == [0x81, 3] {
+            return number(bytes, at + 6, 8).max(1);
+        }
+        at += 2 + 4 * usize::from(bytes[at + 1]);
+    }
+    1
 }
 
 /// Copies, repairs and relays change the path byte: it parses the same whatever its seven bits are.

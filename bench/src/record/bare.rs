@@ -28,6 +28,8 @@ impl Bare {
             Database::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path)?;
                 connection.pragma_update(None, "synchronous", if waits { "FULL" } else { "NORMAL" })?;
+                // As the store has it.
+                connection.pragma_update(None, "cache_size", -16_384)?;
                 Self::Sqlite(connection)
             }
             Database::Postgres(config) => {
@@ -46,8 +48,17 @@ impl Bare {
         })
     }
 
-    /// Inserts rows with these sequences in one transaction.
-    pub(super) fn insert(&mut self, seqs: Range<u64>, result: &[u8]) -> Result<(), Box<dyn Error>> {
+    /// Inserts rows with these sequences in one transaction. Their results lie one behind the other, `len` bytes each.
+    pub(super) fn insert(
+        &mut self,
+        seqs: Range<u64>,
+        results: &[u8],
+        len: usize,
+    ) -> Result<(), Box<dyn Error>> {
+        let result = |seq: i64| {
+            let at = usize::try_from(seq).unwrap_or(0) * len;
+            &results[at..at + len]
+        };
         let seqs = i64::try_from(seqs.start)?..i64::try_from(seqs.end)?;
         match self {
             Self::Sqlite(connection) => {
@@ -57,7 +68,7 @@ impl Bare {
                      VALUES (1, ?1, ?2, 1, ?3, 1, 0)",
                 )?;
                 for seq in seqs {
-                    insert.execute((seq, result, seq))?;
+                    insert.execute((seq, result(seq), seq))?;
                 }
                 drop(insert);
                 transaction.commit()?;
@@ -65,7 +76,7 @@ impl Bare {
             Self::Postgres(client, statement) => {
                 let seqs: Vec<i64> = seqs.collect();
                 let same = |number: i64| vec![number; seqs.len()];
-                let results = vec![result; seqs.len()];
+                let results: Vec<&[u8]> = seqs.iter().map(|seq| result(*seq)).collect();
                 client.execute(
                     &*statement,
                     &[&same(1), &seqs, &results, &same(1), &seqs, &same(1), &same(0)],

@@ -21,7 +21,7 @@ use crate::clock::now;
 const BURST_MAX: usize = 64;
 const BURST_BYTES_MAX: usize = 60_000;
 /// Responses under way at most, of all responders together.
-const UNDER_WAY_MAX: u64 = 8192;
+const UNDER_WAY_MAX: u64 = 16_384;
 /// After so long without an acknowledgement everything under way is sent again.
 const SILENCE: Duration = Duration::from_millis(500);
 /// After so long nothing more will come.

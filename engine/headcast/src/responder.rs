@@ -123,6 +123,11 @@ impl Responder {
             shared.counters.refused_full.add_shared(1);
             return Err(RespondError::Full);
         }
+        // Whoever closes looks at what is held after it has closed: one of the two sees the other.
+        if shared.closed.load(SeqCst) {
+            shared.release(1, datagram.len());
+            return Err(RespondError::Closed);
+        }
         let mut accepted = Accepted { subject: id, seq, datagram: datagram.into() };
         shared.counters.accepted.add_shared(1);
         // As many places as may be held: a push fails only while a pop beside it is under way.

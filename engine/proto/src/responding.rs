@@ -59,6 +59,8 @@ pub struct Outstanding {
     /// Since when nothing was acknowledged although something is under way.
     waiting_since_ns: u64,
     rtt: Rtt,
+    /// Time-outs since something was acknowledged.
+    timeouts: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,7 @@ impl Outstanding {
             shrunk_ns: 0,
             waiting_since_ns: 0,
             rtt: Rtt::default(),
+            timeouts: 0,
         }
     }
 
@@ -135,7 +138,7 @@ impl Outstanding {
     /// Whether nothing was acknowledged for two time-outs in a row.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.rtt.doublings() >= 2
+        self.timeouts >= 2
     }
 
     /// What goes out next, if anything may: what is lost before what is new. Say [`sent`](Self::sent) once it
@@ -203,6 +206,7 @@ impl Outstanding {
         self.lost_from = self.lost_from.max(self.held_from);
         if count > 0 {
             self.waiting_since_ns = now_ns;
+            self.timeouts = 0;
             self.grow(count);
             // Without a bit all below `next` has arrived, and next to nothing is overtaken.
             if bitmap != 0 {
@@ -284,6 +288,7 @@ impl Outstanding {
         }
         self.mark_lost(self.held_from..self.next_new, u64::MAX);
         self.rtt.back_off();
+        self.timeouts = self.timeouts.saturating_add(1);
         self.window = (self.window / 2).max(WINDOW_MIN);
         self.credit = 0;
         true

@@ -1,5 +1,7 @@
 //! What the fuzzer's corpus holds, replayed without a fuzzer.
 
+#[path = "../../../fuzz/invariants/acknowledge.rs"]
+mod acknowledge;
 #[path = "../../../fuzz/invariants/corpus.rs"]
 mod corpus;
 #[path = "../../../fuzz/invariants/decode.rs"]
@@ -42,4 +44,9 @@ fn repairs_stay_within_their_bounds_in_every_story_of_the_corpus() {
 #[test]
 fn messages_come_out_as_they_went_in_in_every_story_of_the_corpus() {
     corpus::replay("reassembly", reassembly::check);
+}
+
+#[test]
+fn what_is_acknowledged_is_stored_in_every_story_of_the_corpus() {
+    corpus::replay("acknowledge", acknowledge::check);
 }

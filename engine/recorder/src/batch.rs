@@ -158,6 +158,8 @@ pub struct Tally {
     pub divergent: u64,
     /// Bytes of the results of those stored.
     pub bytes: u64,
+    /// Responses that their responders no longer hold, and that are not stored.
+    pub skipped: u64,
 }
 
 #[cfg(test)]

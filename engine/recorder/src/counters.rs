@@ -25,6 +25,8 @@ headcast::counters! {
         duplicates,
         /// Responses too far ahead of what is stored of their responder; they will be sent again.
         ahead,
+        /// Responses that their responders no longer hold, and that this database has not: another one has.
+        skipped,
         /// Responses taken and not stored, because another recorder has become the writer, or this one stops.
         given_back,
         /// Messages that had no result before.

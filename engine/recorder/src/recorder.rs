@@ -13,6 +13,7 @@
 //! responses are not taken; nobody acknowledges them, and their responders send them again.
 
 mod builder;
+mod reading;
 mod ready;
 mod receiving;
 mod state;
@@ -69,6 +70,8 @@ pub struct Recorder {
     /// Since when the writer has had it.
     handed_ns: u64,
     commit_wait_ns: u64,
+    /// When it may be logged again that something was skipped.
+    skipped_said_ns: u64,
     ready: Option<Ready>,
     impairment: Option<Impairment>,
     to_writer: Option<Sender<Batch>>,

@@ -33,10 +33,6 @@ impl Rtt {
         self.doublings = (self.doublings + 1).min(16);
     }
 
-    pub(super) fn doublings(&self) -> u32 {
-        self.doublings
-    }
-
     pub(super) fn timeout_ns(&self) -> u64 {
         let timeout_ns = match self.smoothed_ns {
             0 => TIMEOUT_START_NS,

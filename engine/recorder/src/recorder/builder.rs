@@ -24,6 +24,8 @@ use crate::{Batch, Database, Durability, Options};
 const ROWS_MAX: usize = 1 << 20;
 /// The most bytes of results in one.
 const BYTES_MAX: usize = 1 << 30;
+/// With PostgreSQL, whose largest allocation is 1 GiB: the results of a batch are one array.
+const POSTGRES_BYTES_MAX: usize = 256 << 20;
 /// The longest that a response can wait for others.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -155,6 +157,7 @@ impl Builder {
             spare: Some(Batch::new(self.commit_rows, self.commit_bytes)),
             handed_ns: 0,
             commit_wait_ns: u64::try_from(self.commit_wait.as_nanos()).unwrap_or(u64::MAX),
+            skipped_said_ns: 0,
             ready,
             impairment: self.impairment,
             to_writer: Some(to_writer),
@@ -180,10 +183,14 @@ impl Builder {
             let given = self.commit_rows;
             return wrong(format!("transactions of {given} responses are not possible: 1 to {ROWS_MAX} are"));
         }
-        if !(RESULT_MAX..=BYTES_MAX).contains(&self.commit_bytes) {
+        let most = match self.database {
+            Database::Sqlite(_) => BYTES_MAX,
+            Database::Postgres(_) => POSTGRES_BYTES_MAX,
+        };
+        if !(RESULT_MAX..=most).contains(&self.commit_bytes) {
             let given = self.commit_bytes;
             return wrong(format!(
-                "transactions of {given} bytes are not possible: {RESULT_MAX}, which is the longest result, to {BYTES_MAX} are"
+                "transactions of {given} bytes are not possible: {RESULT_MAX}, which is the longest result, to {most} are"
             ));
         }
         if self.commit_wait > WAIT_MAX {

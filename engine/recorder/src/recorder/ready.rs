@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 
+/// The most that are let go of in one turn.
+const ACCEPTS_MAX: usize = 64;
+
 /// A port that is open while the recorder is ready, and closed otherwise.
 pub(super) struct Ready {
     address: SocketAddr,
@@ -47,8 +50,9 @@ impl Ready {
         self.listener = None;
     }
 
-    /// Lets go of those who have connected: that they could is the answer.
+    /// Lets go of those who have connected: that they could is the answer. Of a flood some wait for the next probe.
     pub(super) fn accept(&mut self) {
-        while let Some(Ok(_)) = self.listener.as_ref().map(TcpListener::accept) {}
+        let Some(listener) = &self.listener else { return };
+        let _ = (0..ACCEPTS_MAX).find(|_| listener.accept().is_err());
     }
 }

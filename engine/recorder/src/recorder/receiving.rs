@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use crossbeam::channel::TryRecvError;
 use headcast::{BuildError, clock};
-use headcast_proto::header::flags;
 use headcast_proto::response::{self, ACK_LEN};
-use headcast_proto::stored::SPAN;
-use headcast_proto::{Datagram, Kind, Refusal, StreamId};
+use headcast_proto::{Datagram, Refusal};
 use headcast_udp::Errno;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
+use super::reading::read;
 use super::writing::Report;
 use super::{RecordError, Recorder, State};
-use crate::{Receipt, Responder, Response, Subject};
+use crate::{Receipt, Responder};
 
 /// The waker's token: the writer has something to tell, or the recorder is to stop.
 pub(super) const WRITER: Token = Token(0);
@@ -29,6 +28,8 @@ const READY: Token = Token(2);
 const RECEIVES_MAX: usize = 64;
 /// A commit that takes longer means that the database is slow.
 const SLOW_NS: u64 = 2_000_000_000;
+/// How often something that recurs is logged.
+const SAY_EVERY_NS: u64 = 1_000_000_000;
 /// How often to look whether it is.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long to wait for an address that the recorder before may still have.
@@ -112,10 +113,16 @@ impl Recorder {
                 counters.rows.add(tally.rows);
                 counters.divergent.add(tally.divergent);
                 counters.result_bytes.add(tally.bytes);
+                counters.skipped.add(tally.skipped);
+                if tally.skipped > 0 {
+                    self.note_skipped();
+                }
+                // The writer goes on at once; then those are told that wait for it.
+                self.get_back(batch);
+                self.hand_over();
                 for receipt in &receipts {
                     self.acknowledge(receipt);
                 }
-                self.get_back(batch);
                 if self.shared.state() == State::Failing {
                     self.enter(State::Ready);
                 }
@@ -127,6 +134,20 @@ impl Recorder {
             Report::Fatal(error) => return Err(RecordError::Store(error)),
         }
         Ok(())
+    }
+
+    /// Says, once a second at most, that another database has what this one lacks.
+    #[cold]
+    fn note_skipped(&mut self) {
+        let now_ns = clock::mono_ns();
+        if now_ns >= self.skipped_said_ns {
+            self.skipped_said_ns = now_ns + SAY_EVERY_NS;
+            let skipped = self.counters.skipped.get();
+            tracing::warn!(
+                skipped,
+                "responders no longer hold responses that are not in this database: another one acknowledged them"
+            );
+        }
     }
 
     fn get_back(&mut self, mut batch: crate::Batch) {
@@ -204,8 +225,8 @@ impl Recorder {
             for at in 0..count {
                 self.take(at, now.unix_ns);
             }
-            if self.spare.is_some() {
-                // The writer is idle: what is there goes to it first.
+            if self.spare.is_some() || !self.from_writer.is_empty() {
+                // The writer is idle, or about to be: what is there goes to it first.
                 return Ok(true);
             }
         }
@@ -301,23 +322,34 @@ impl Recorder {
         // Nobody is told that a recorder is ready that stops.
         self.ready = None;
         self.commit_wait_ns = 0;
+        let mut is_given_up = false;
         loop {
-            self.hand_over();
-            if !self.is_writer() || self.filling.is_empty() && self.spare.is_some() {
-                return Ok(());
+            if is_given_up || !self.is_writer() {
+                self.give_back();
+            } else {
+                self.hand_over();
+            }
+            if self.filling.is_empty() && self.spare.is_some() {
+                break;
             }
             let left_ns = deadline_ns.saturating_sub(clock::mono_ns());
             match self.from_writer.recv_timeout(Duration::from_nanos(left_ns)) {
-                Ok(Report::GivenBack(batch)) => {
-                    self.counters.given_back.add(batch.len() as u64);
+                Ok(report) => {
+                    // Whoever is told to stop while it fails gives back what it has.
+                    is_given_up |= matches!(report, Report::GivenBack(_));
+                    self.heard(report)?;
+                }
+                // Out of time, or the writer is gone.
+                Err(_) => {
+                    self.give_back();
+                    is_given_up = true;
                     break;
                 }
-                Ok(report) => self.heard(report)?,
-                Err(_) => break,
             }
         }
-        self.give_back();
-        tracing::warn!("the database did not take the last responses; their responders keep them");
+        if is_given_up {
+            tracing::warn!("the database did not take the last responses; their responders keep them");
+        }
         Ok(())
     }
 
@@ -326,42 +358,4 @@ impl Recorder {
         self.counters.given_back.add(self.filling.len() as u64);
         self.filling.clear();
     }
-}
-
-/// The response that a valid datagram carries, if it can be stored.
-fn read<'a>(datagram: &Datagram<'a>, source: SocketAddr, received_ns: u64) -> Result<Response<'a>, Refusal> {
-    let (subject, subject_seq, result) =
-        response::read(datagram).filter(|_| datagram.kind() == Kind::Response).ok_or(Refusal::Unexpected)?;
-    if datagram.flags() & flags::SEALED != 0 {
-        return Err(Refusal::Sealed);
-    }
-    if datagram.stream() != 0 {
-        return Err(Refusal::Stream);
-    }
-    let (session, seq) = (datagram.session().to_bits(), datagram.seq());
-    let own = StreamId { publisher: datagram.publisher(), session: datagram.session(), stream: 0 };
-    if !response::is_storable(own, 1) || !response::is_storable(subject, 1) {
-        return Err(Refusal::SessionImplausible);
-    }
-    let held_from = response::held_from(datagram);
-    if !response::is_storable(own, seq) || !response::is_storable(subject, subject_seq) || held_from > seq {
-        return Err(Refusal::Sequence);
-    }
-    if seq - held_from >= SPAN {
-        return Err(Refusal::Jump);
-    }
-    Ok(Response {
-        responder: Responder { publisher: datagram.publisher(), session },
-        seq,
-        held_from,
-        source,
-        received_ns,
-        subject: Subject {
-            publisher: subject.publisher,
-            session: subject.session.to_bits(),
-            stream: subject.stream,
-            seq: subject_seq,
-        },
-        result,
-    })
 }

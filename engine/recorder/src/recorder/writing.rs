@@ -73,7 +73,8 @@ impl Writer {
         while let Some(mut store) = self.open() {
             self.report(Report::State(State::Ready));
             match self.write_all(&mut store) {
-                Ok(Left::Taken) => {}
+                // Nothing more is to be handed over, and nobody is to be told that this one is ready.
+                Ok(Left::Taken) => self.report(Report::State(State::Standby)),
                 Ok(Left::Ended) => return,
                 Err(error) => return self.report(Report::Fatal(error)),
             }

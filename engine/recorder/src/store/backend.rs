@@ -90,6 +90,13 @@ pub(super) struct Row<'a> {
     pub(super) divergent: i64,
 }
 
+impl Row<'_> {
+    /// Which message it is of.
+    pub(super) fn key(&self) -> (i64, u64) {
+        (self.stream_id, self.seq)
+    }
+}
+
 /// What became of rows.
 #[derive(Default, Debug)]
 pub(super) struct Upserted {

@@ -1,7 +1,6 @@
 //! Makes one row of all responses of a batch to one message, and finds out who says something else.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::backend::{Amendment, Mismatch, Row, Said, Stream};
 use super::known::Known;
@@ -36,14 +35,41 @@ impl<'a> Fresh<'a> {
 /// Which message has which row; the memory is used again.
 #[derive(Default)]
 pub(super) struct Fold {
-    rows: HashMap<(i64, u64), usize>,
+    /// Only for batches whose messages are not in order: most are, and a search among sorted rows costs less.
+    places: HashMap<(i64, u64), usize>,
+}
+
+/// The rows of a batch while it is folded.
+struct Rows<'a, 'f> {
+    rows: Vec<Row<'a>>,
+    sorted: bool,
+    places: &'f mut HashMap<(i64, u64), usize>,
+}
+
+impl Rows<'_, '_> {
+    /// The row of a message, if it has one; else the next one that is pushed must be its.
+    fn find(&mut self, key: (i64, u64)) -> Option<usize> {
+        if !self.sorted {
+            return self.places.get(&key).copied();
+        }
+        if self.rows.last().is_none_or(|last| last.key() < key) {
+            return None;
+        }
+        let found = self.rows.binary_search_by_key(&key, Row::key).ok();
+        if found.is_none() {
+            self.sorted = false;
+            self.places.clear();
+            self.places.extend(self.rows.iter().enumerate().map(|(at, row)| (row.key(), at)));
+        }
+        found
+    }
 }
 
 impl Fold {
     /// One row for each message, in the order of the first response to it.
     pub(super) fn rows<'a>(&mut self, fresh: &mut [Fresh<'a>], known: &Known) -> Vec<Row<'a>> {
-        self.rows.clear();
-        let mut rows: Vec<Row<'a>> = Vec::with_capacity(fresh.len());
+        let rows = Vec::with_capacity(fresh.len());
+        let mut folded = Rows { rows, sorted: true, places: &mut self.places };
         let mut last: Option<(Stream, i64)> = None;
         for fresh in fresh {
             fresh.responder_id = known.responder_id(fresh.slot);
@@ -54,28 +80,28 @@ impl Fold {
                 _ => known.stream_id(stream),
             };
             last = Some((stream, stream_id));
-            match self.rows.entry((stream_id, subject.seq)) {
-                Entry::Vacant(entry) => {
-                    fresh.row = *entry.insert(rows.len());
-                    rows.push(Row {
-                        stream_id,
-                        seq: subject.seq,
-                        result,
-                        responder_id: fresh.responder_id,
-                        recorded_ns: received_ns,
-                        responses: 1,
-                        divergent: 0,
-                    });
-                }
-                Entry::Occupied(entry) => {
-                    fresh.row = *entry.get();
-                    let row = &mut rows[fresh.row];
-                    row.responses += 1;
-                    row.divergent += i64::from(row.result != result);
-                }
+            if let Some(at) = folded.find((stream_id, subject.seq)) {
+                fresh.row = at;
+                let row = &mut folded.rows[at];
+                row.responses += 1;
+                row.divergent += i64::from(row.result != result);
+                continue;
             }
+            fresh.row = folded.rows.len();
+            if !folded.sorted {
+                folded.places.insert((stream_id, subject.seq), fresh.row);
+            }
+            folded.rows.push(Row {
+                stream_id,
+                seq: subject.seq,
+                result,
+                responder_id: fresh.responder_id,
+                recorded_ns: received_ns,
+                responses: 1,
+                divergent: 0,
+            });
         }
-        rows
+        folded.rows
     }
 }
 

@@ -125,11 +125,12 @@ impl Model {
             let key = (one.responder.publisher, one.responder.session);
             let begin = one.held_from.min(one.seq).max(1);
             let known = self.responders.get(&key);
-            let begun = || known.cloned().unwrap_or(Window { floor: begin, ..Window::default() });
+            let begun = || known.cloned().unwrap_or(Window { floor: 1, ..Window::default() });
             let mut window = windows.remove(&key).unwrap_or_else(begun);
             if known.is_some() && begin > window.next() {
                 advanced.insert(key);
             }
+            tally.skipped += (window.next()..begin).filter(|seq| !window.holds(*seq)).count() as u64;
             window.floor = window.floor.max(begin);
             if window.holds(one.seq) {
                 tally.duplicates += 1;

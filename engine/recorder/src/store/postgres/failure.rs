@@ -62,6 +62,8 @@ fn by_code(code: &str, trouble: Trouble) -> StoreError {
         (_, "25006") => StoreError::ReadOnly(trouble),
         ("28", _) | (_, "42501") => StoreError::Denied(trouble),
         ("40", _) | (_, "55P03" | "55006") => StoreError::Busy(trouble),
+        // The connection was ended for being idle in a transaction, or for a transaction that took too long.
+        (_, "25P02" | "25P03" | "25P04") => StoreError::Unavailable(trouble),
         (_, "XX001" | "XX002") => StoreError::Corrupt(trouble),
         // Tables, columns or types that are not those that were asked for.
         (_, "42P01" | "42703" | "42P07" | "42P10" | "42804" | "42809" | "42883" | "42846" | "23502") => {
@@ -92,6 +94,7 @@ mod tests {
             ("28000", "denied"),
             ("42501", "denied"),
             ("25006", "read_only"),
+            ("25P03", "unavailable"),
             ("40001", "busy"),
             ("55P03", "busy"),
             ("XX001", "corrupt"),
