@@ -67,7 +67,8 @@ pub struct Recorder {
     since_ns: u64,
     /// The other batch, while the writer is idle.
     spare: Option<Batch>,
-    /// Since when the writer has had it.
+    /// How many responses the writer has, and since when.
+    handed: usize,
     handed_ns: u64,
     commit_wait_ns: u64,
     /// When it may be logged again that something was skipped.

@@ -155,6 +155,7 @@ impl Builder {
             filling: Batch::new(self.commit_rows, self.commit_bytes),
             since_ns: 0,
             spare: Some(Batch::new(self.commit_rows, self.commit_bytes)),
+            handed: 0,
             handed_ns: 0,
             commit_wait_ns: u64::try_from(self.commit_wait.as_nanos()).unwrap_or(u64::MAX),
             skipped_said_ns: 0,

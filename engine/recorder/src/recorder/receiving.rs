@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use crossbeam::channel::TryRecvError;
+use crossbeam::channel::{RecvTimeoutError, TryRecvError};
 use headcast::{BuildError, clock};
 use headcast_proto::response::{self, ACK_LEN};
 use headcast_proto::{Datagram, Refusal};
@@ -269,7 +269,7 @@ impl Recorder {
         }
         let (Some(spare), Some(to_writer)) = (self.spare.take(), &self.to_writer) else { return };
         let filled = std::mem::replace(&mut self.filling, spare);
-        self.handed_ns = now_ns;
+        (self.handed, self.handed_ns) = (filled.len(), now_ns);
         // The writer is idle, so there is room, unless it is gone: that is noticed when it is heard.
         if let Err(error) = to_writer.try_send(filled) {
             let batch = error.into_inner();
@@ -339,8 +339,11 @@ impl Recorder {
                     is_given_up |= matches!(report, Report::GivenBack(_));
                     self.heard(report)?;
                 }
-                // Out of time, or the writer is gone.
-                Err(_) => {
+                // Out of time, or the writer is gone, and with it what it had not looked at yet.
+                Err(error) => {
+                    if error == RecvTimeoutError::Disconnected && self.spare.is_none() {
+                        self.counters.given_back.add(self.handed as u64);
+                    }
                     self.give_back();
                     is_given_up = true;
                     break;

@@ -75,7 +75,7 @@ impl Writer {
             match self.write_all(&mut store) {
                 // Nothing more is to be handed over, and nobody is to be told that this one is ready.
                 Ok(Left::Taken) => self.report(Report::State(State::Standby)),
-                Ok(Left::Ended) => return,
+                Ok(Left::Ended) => break,
                 Err(error) => return self.report(Report::Fatal(error)),
             }
         }
