@@ -16,6 +16,8 @@ pub(crate) fn start(args: &Logging, draws: bool) {
         .with_writer(std::io::stderr)
         .with_max_level(level)
         .with_target(false)
+        // Whoever read the log may be gone. That would be said on standard error too, and end the thread that says it.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match args.log_format {
         LogFormat::Text => builder.init(),

@@ -1,9 +1,15 @@
 //! SIGTERM and SIGINT: stop in good order; a second one, at once.
 
+use std::time::Duration;
+
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
+use crate::report;
+
+/// Signals within so long of the first are the same one.
+const ONCE: Duration = Duration::from_millis(200);
 
 /// The signals that ask to stop. From here on they no longer kill; they wait to be looked at.
 pub(crate) struct Caught(Signals);
@@ -23,8 +29,12 @@ impl Caught {
                 tracing::info!("stopping; a second signal stops at once");
                 stop();
             }
-            if signals.next().is_some() {
-                std::process::exit(1);
+            let first = report::now();
+            // Who signals a process and then its group means it once.
+            while signals.next().is_some() {
+                if first.elapsed() >= ONCE {
+                    std::process::exit(1);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("headcast-signals".into()).spawn(watch);
