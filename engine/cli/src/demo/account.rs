@@ -23,6 +23,9 @@ const TRAIL_MAX: u64 = 8_192;
 /// How far ahead of the oldest open message another one may be: a bound on memory.
 const AHEAD_MAX: u64 = 1 << 20;
 
+/// Whose first message is up to here is awaited from 1 by who was there before (`docs/wire-format.md`).
+const FROM_ONE_MAX: u64 = 64;
+
 /// What is known of a message: a set of these.
 type Fate = u8;
 const FIRST_DROPPED: Fate = 1;
@@ -132,7 +135,13 @@ impl Ledger {
     fn settle_oldest(&mut self) {
         let Some(fate) = self.open.pop_front() else { return };
         let owed = self.from.is_some_and(|from| from <= self.base);
+        let begins = self.from == Some(self.base) && self.base > FROM_ONE_MAX;
         self.base += 1;
+        if begins && fate & (FIRST_DROPPED | SECOND_DROPPED | DELIVERED) == FIRST_DROPPED {
+            // Its first copy was dropped, and a heartbeat told of it before its second one came: what a heartbeat tells of
+            // who joins late does not await.
+            return;
+        }
         let totals = &mut self.totals;
         if !owed {
             totals.besides += u64::from(fate & DELIVERED != 0);
@@ -293,6 +302,18 @@ mod tests {
         let mut early = Ledger::default();
         message(&mut early, 1, "..");
         assert_eq!(early.close(owed(1, 10)).lost_otherwise, 9, "it was given up too soon");
+    }
+
+    #[test]
+    fn a_pod_that_has_just_come_may_begin_after_a_message_that_a_heartbeat_told_of() {
+        for (first, otherwise) in [(100, 0), (50, 1)] {
+            let mut ledger = Ledger::default();
+            ledger.arrived(first, 0, true);
+            ledger.arrived(first, 1, false);
+            message(&mut ledger, first + 1, "..");
+            let totals = ledger.close(Owed { from: None, to: first + 1 });
+            assert_eq!((totals.delivered, totals.lost_otherwise), (1, otherwise));
+        }
     }
 
     #[test]
