@@ -212,7 +212,13 @@ fn who_may_not_write_is_told_so() {
     command.arg(&program).args(["--exact", "sqlite::as_somebody_else_nothing_may_be_written", "--ignored"]);
     let output = command.current_dir("/").env(MOUNTED, directory.path()).output().expect("setpriv or env");
     modes(0o755, 0o644);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_one_passed(&output);
+}
+
+/// A name that no test has any more would be a success, too.
+fn assert_one_passed(output: &std::process::Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
