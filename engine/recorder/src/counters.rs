@@ -27,7 +27,8 @@ headcast::counters! {
         ahead,
         /// Responses that their responders no longer hold, and that this database has not: another one has.
         skipped,
-        /// Responses taken and not stored, because another recorder has become the writer, or this one stops.
+        /// Responses taken and not known to be stored, because another recorder has become the writer, or this one
+        /// stops. They will be sent again; one whose commit was not answered in time is a duplicate then.
         given_back,
         /// Messages that had no result before.
         rows,
