@@ -14,6 +14,7 @@
 
 mod clock;
 pub mod instructions;
+pub mod load;
 pub mod memory;
 mod peers;
 #[expect(unsafe_code, reason = "the bare system call, to be compared with; nothing else here needs it")]

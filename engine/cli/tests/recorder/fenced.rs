@@ -47,7 +47,10 @@ fn a_recorder_that_was_replaced_while_it_stood_still_stores_nothing_and_stands_b
     // to the other one they are stored already.
     let (stored, given_back) = (sum("stored"), sum("given_back"));
     let acknowledged = load.acknowledged();
-    assert!(stored <= acknowledged, "{stored} stored, {acknowledged} acknowledged: each is stored by one at most");
+    assert!(
+        stored <= acknowledged,
+        "{stored} stored, {acknowledged} acknowledged: each is stored by one at most"
+    );
     let known = stored + given_back;
     assert!(known >= acknowledged, "{stored} stored, {given_back} given back, {acknowledged} acknowledged");
 }

@@ -1,0 +1,22 @@
+//! Which core a thread runs on.
+
+use std::io;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Keeps the calling thread, and those that it starts from now on, on one core.
+///
+/// # Errors
+/// When there is no such core, or it is not ours to use; says so.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    // Process 0 is the calling thread (`sched_setaffinity(2)`).
+    set.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).map_err(|errno| {
+        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        io::Error::new(
+            io::Error::from(errno).kind(),
+            format!("core {core} cannot be used ({errno}): {cores} cores are there, numbered from 0"),
+        )
+    })
+}
