@@ -1,7 +1,10 @@
-//! Measures Headcast against what it stands on.
+//! Loads services, measures Headcast against what it stands on, and compares it with others.
 //!
 //! | module | question |
 //! |---|---|
+//! | [`run`] | how long does a message take at a given rate, at each receiver and at the last? |
+//! | [`sweep`] | up to which rate? |
+//! | [`compare`] | and how do other systems fare beside it? |
 //! | [`transmit`] | what does a datagram cost, beside the bare system call and beside a `send_to` loop? |
 //! | [`instructions`] | how many instructions of our own does a message cost? |
 //! | [`receptions`] | and a datagram at a subscriber? |
@@ -13,6 +16,7 @@
 //! `benches/micro.rs` times the single steps. What the figures mean is in `docs/benchmarks.md`.
 
 mod clock;
+pub mod compare;
 pub mod instructions;
 pub mod load;
 pub mod memory;
@@ -22,8 +26,15 @@ mod raw;
 pub mod receptions;
 pub mod record;
 pub mod repairs;
+pub mod report;
+pub mod run;
 pub mod statistics;
+pub mod sweep;
+pub mod systems;
 pub mod transmit;
+mod usage;
+
+pub use usage::Usage;
 
 /// The settings that every publisher here has, so that figures can be compared.
 fn publisher() -> headcast::PublisherBuilder {

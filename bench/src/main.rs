@@ -1,19 +1,69 @@
 //! `headcast-bench`: see [`headcast_bench`].
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use headcast_bench::{instructions, memory, receptions, record, repairs, transmit};
+use headcast_bench::{
+    Usage, compare, instructions, memory, receptions, record, repairs, report, run, sweep, transmit,
+};
 
-/// Measures Headcast.
+/// Loads a service, and measures Headcast.
 ///
-/// docs/benchmarks.md tells what the figures mean. The single steps are timed by
+/// docs/benchmarks.md tells what the figures mean, docs/results.md what is in the files. The single steps are timed by
 /// `cargo bench -p headcast-bench --bench micro`.
 #[derive(Parser)]
 #[command(version, subcommand_required = true, arg_required_else_help = true)]
 enum Command {
+    /// Load at a fixed rate: an open loop on an absolute schedule, with latencies from when each message was due.
+    #[command(after_help = "Examples:\n  \
+        headcast-bench run --rate 10000 --receivers 100 --output results\n  \
+        headcast-bench run --to headless-udp.demo.svc.cluster.local:12000 --rate 500 --raw\n\n\
+        Exit codes: 0 measured, 1 failed, or measured and not valid, 2 wrong usage.")]
+    Run {
+        #[command(flatten)]
+        options: run::Options,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load that rises until something gives: the rate, the deliveries or the latency.
+    #[command(
+        after_help = "Example:\n  headcast-bench sweep --receiver-counts 8,100 --sizes 128,1024 --output results"
+    )]
+    Sweep {
+        #[command(flatten)]
+        options: sweep::Options,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Headcast beside other systems: latencies at fixed rates, the highest rate, and what a message costs.
+    ///
+    /// Start it by scripts/compare, which installs and builds the others and gives them a network of their own. Those that
+    /// are not there are named with the reason.
+    #[command(
+        after_help = "Examples:\n  sudo scripts/compare\n  headcast-bench compare --systems headcast,redis --quick"
+    )]
+    Compare {
+        #[command(flatten)]
+        options: compare::Options,
+        /// Print JSON instead of a table.
+        #[arg(long, conflicts_with = "markdown")]
+        json: bool,
+    },
+    /// A page of the results in a directory, or of two runs beside each other; prints where it is.
+    #[command(after_help = "Examples:\n  headcast-bench report results\n  headcast-bench report before after --html page.html")]
+    Report(report::Options),
+    /// One side of a trial of `compare`, as a process of its own.
+    #[command(hide = true)]
+    Part {
+        #[command(subcommand)]
+        part: compare::Part,
+    },
     /// Cost of a datagram: send_to, sendmmsg, the prepared batch, the bare system call, the publisher.
     ///
     /// Start it by scripts/bench, which makes a network whose only device drops everything. The ways
@@ -70,7 +120,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("headcast-bench: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
 }
@@ -82,8 +132,35 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
     match command {
-        Command::Transmit { options, json: true } => write_json(&mut out, &transmit::run(&options)?)?,
-        Command::Transmit { options, json: false } => write!(out, "{}", transmit::run(&options)?)?,
+        Command::Run { options, json } => {
+            prepare(options.output.as_deref())?;
+            let outcome = run::run(&options)?;
+            if let Some(directory) = &options.output {
+                report::files::write(directory, &outcome)?;
+            }
+            print(&mut out, json, &outcome)?;
+            if !outcome.is_valid() {
+                return Err("the run is not valid: its figures do not count".into());
+            }
+        }
+        Command::Sweep { options, json } => {
+            prepare(options.output.as_deref())?;
+            let sweep = sweep::run(&options)?;
+            if let Some(directory) = &options.output {
+                report::files::write_json(directory, report::files::SWEEP, &sweep)?;
+            }
+            print(&mut out, json, &sweep)?;
+        }
+        Command::Compare { options, json } => {
+            let comparison = compare::run(&options)?;
+            if options.markdown {
+                return Ok(write!(out, "{}", comparison.markdown())?);
+            }
+            print(&mut out, json, &comparison)?;
+        }
+        Command::Report(options) => writeln!(out, "{}", report::run(&options)?.display())?,
+        Command::Part { part } => compare::play(&part)?,
+        Command::Transmit { options, json } => print(&mut out, json, &transmit::run(&options)?)?,
         Command::Memory { peers, json } => {
             let footprints = peers.into_iter().map(memory::measure).collect::<Result<Vec<_>, _>>()?;
             if json {
@@ -94,10 +171,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 write!(out, "{footprint}")?;
             }
         }
-        Command::Repairs { options, json: true } => write_json(&mut out, &repairs::run(&options)?)?,
-        Command::Repairs { options, json: false } => write!(out, "{}", repairs::run(&options)?)?,
-        Command::Record { options, json: true } => write_json(&mut out, &record::run(&options)?)?,
-        Command::Record { options, json: false } => write!(out, "{}", record::run(&options)?)?,
+        Command::Repairs { options, json } => print(&mut out, json, &repairs::run(&options)?)?,
+        Command::Record { options, json } => print(&mut out, json, &record::run(&options)?)?,
         Command::Instructions(options) => {
             writeln!(out, "{} datagrams sent", instructions::run(&options)?)?;
         }
@@ -106,6 +181,17 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Makes the directory of the results before anything is measured: that there is none is better known at once.
+fn prepare(directory: Option<&Path>) -> Result<(), String> {
+    let Some(directory) = directory else { return Ok(()) };
+    std::fs::create_dir_all(directory)
+        .map_err(|error| format!("--output {}: no results can be written there: {error}", directory.display()))
+}
+
+fn print(out: &mut impl Write, json: bool, value: &(impl serde::Serialize + Display)) -> io::Result<()> {
+    if json { write_json(out, value) } else { write!(out, "{value}") }
 }
 
 fn write_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {

@@ -4,15 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use headcast::clock::mono_ns;
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::{STAMP_LEN, Stamp};
+use super::transport::SPIN;
 use super::{Latencies, Transport};
 
 /// Between the call that starts it and the first message.
 const LEAD_NS: u64 = 2_000_000;
-/// A wait of more than this may sleep; what is left of it is spun away, for a sleep ends late.
-const SPIN_NS: u64 = 80_000;
 /// Messages that are due are handed over without a flush between them, but no more of them than this.
 const BURST_MAX: u64 = 64;
 /// So far behind its schedule a sender gives up: what it was asked for is beyond what can be sent.
@@ -50,7 +50,8 @@ pub struct Paced {
     pub lag: Latencies,
     /// From the start of sending to its return.
     pub call: Latencies,
-    /// The part of `lag` that is nobody's but the harness's own: it had nothing to do but wait, and woke late.
+    /// The part of `lag` that is nobody's but the harness's own: it had nothing to do but wait, and woke late, or has not
+    /// caught up since.
     pub own_lag: Latencies,
     /// Handed over in each second since the start.
     pub series: Vec<u64>,
@@ -91,9 +92,7 @@ impl Pace {
         let mut payload = vec![0x5a; self.size];
         let start_ns = mono_ns() + LEAD_NS;
         paced.start_ns = start_ns + self.due_ns(self.warm_up);
-        // Since when there is nothing to do but to wait.
-        let mut free_ns = mono_ns();
-        let mut burst = 0;
+        let (mut burst, mut own_ns) = (0, 0);
         for seq in 0..self.messages {
             let due_ns = start_ns + self.due_ns(seq);
             let mut now_ns = mono_ns();
@@ -101,18 +100,27 @@ impl Pace {
                 transport.flush()?;
                 burst = 0;
                 now_ns = mono_ns();
-                free_ns = now_ns;
             }
+            let waits = now_ns < due_ns;
+            let mut worked_ns = 0;
             while now_ns < due_ns {
                 let left_ns = due_ns - now_ns;
-                let worked = transport.idle(Duration::from_nanos(left_ns.saturating_sub(SPIN_NS)))?;
+                let before_ns = cpu_ns();
+                let worked = transport.idle(Duration::from_nanos(left_ns).saturating_sub(SPIN))?;
+                worked_ns = if worked { cpu_ns().saturating_sub(before_ns) } else { 0 };
                 now_ns = mono_ns();
-                if worked {
-                    free_ns = now_ns;
-                }
             }
+            let lag_ns = now_ns - due_ns;
+            own_ns = if waits {
+                // What the transport did while the message became due is not the harness's doing, but what it slept, or
+                // was kept from running, is.
+                lag_ns.saturating_sub(worked_ns)
+            } else {
+                // Until it has caught up, the message before it is why this one is late.
+                own_ns.min(lag_ns)
+            };
             let measured = seq >= self.warm_up;
-            if now_ns - due_ns > PATIENCE_NS {
+            if lag_ns > PATIENCE_NS {
                 paced.abandoned = self.messages - seq.max(self.warm_up);
                 break;
             }
@@ -125,14 +133,13 @@ impl Pace {
             }
             let end_ns = mono_ns();
             if measured {
-                paced.lag.record(now_ns - due_ns);
+                paced.lag.record(lag_ns);
                 paced.call.record(end_ns - now_ns);
-                paced.own_lag.record(now_ns - due_ns.max(free_ns).min(now_ns));
+                paced.own_lag.record(own_ns);
                 paced.sent += u64::from(taken);
                 paced.refused += u64::from(!taken);
                 paced.count(end_ns);
             }
-            free_ns = end_ns;
         }
         transport.flush()?;
         paced.took_ns = mono_ns().saturating_sub(paced.start_ns);
@@ -156,6 +163,13 @@ impl Paced {
     pub fn rate(&self) -> f64 {
         if self.took_ns == 0 { 0.0 } else { self.sent as f64 * 1e9 / self.took_ns as f64 }
     }
+}
+
+/// How long this thread has been running, in nanoseconds.
+fn cpu_ns() -> u64 {
+    // Without that clock all lag counts as the harness's own.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .map_or(0, |time| (time.tv_sec() * 1_000_000_000 + time.tv_nsec()).cast_unsigned())
 }
 
 /// A sleep of this thread ends when it should, as far as the kernel can: by default it may be 50 us late.

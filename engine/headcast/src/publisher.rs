@@ -81,6 +81,8 @@ pub struct Publisher {
     pass: Option<Pass>,
     /// Passes that a turn sends before it looks at events again.
     passes_max: usize,
+    /// Copies below this one begin with another peer than the last: the first one's pass rotates, or none.
+    rotates_below: u8,
     /// What is going out instead that does not lie in the ring.
     beside: Option<Beside>,
     heartbeat: Heartbeat,

@@ -52,6 +52,7 @@ pub struct Builder {
     send_buffer: usize,
     receive_buffer: usize,
     pub(super) send_batch: usize,
+    rotate: bool,
     busy_poll: bool,
     pub(super) pin: Option<usize>,
 }
@@ -79,6 +80,7 @@ impl Default for Builder {
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
             send_batch: headcast_udp::CALL_MAX,
+            rotate: true,
             busy_poll: false,
             pin: None,
         }
@@ -243,6 +245,13 @@ impl Builder {
         self
     }
 
+    /// Whether each message begins with another peer, which is so by default: with `false` the same peer is always the
+    /// last, which is for measurements.
+    pub fn rotate(mut self, rotate: bool) -> Self {
+        self.rotate = rotate;
+        self
+    }
+
     /// Makes [`Publisher::run`] never sleep: a core for the last microseconds.
     pub fn busy_poll(mut self, busy_poll: bool) -> Self {
         self.busy_poll = busy_poll;
@@ -317,6 +326,7 @@ impl Builder {
             egress,
             pass: None,
             passes_max: PASSES_MAX,
+            rotates_below: u8::from(self.rotate),
             peers_known: false,
             beside: None,
             heartbeat: Heartbeat::new(),

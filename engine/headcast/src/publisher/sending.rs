@@ -113,7 +113,8 @@ impl Publisher {
         if self.framed && pass.copy > 0 {
             self.ring.slot_mut(pass.seq).datagram_mut()[PATH_OFFSET] = pass.copy;
         }
-        self.egress.begin(&mut self.fanout, pass.copy == 0, now_ns, &self.counters);
+        let rotate = pass.copy < self.rotates_below;
+        self.egress.begin(&mut self.fanout, rotate, now_ns, &self.counters);
         self.pass = Some(pass);
     }
 

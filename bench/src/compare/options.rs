@@ -1,0 +1,182 @@
+//! What a comparison is asked for.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+
+use super::outcome::{Comparison, Unavailable};
+use super::search::RATE_MAX;
+use super::{Stage, systems};
+use crate::load::stamp::STAMP_LEN;
+use crate::usage::{self, Cores, Usage};
+
+/// The longest payload: what every system carries in one datagram.
+const SIZE_MAX: u64 = 1352;
+/// The longest trial.
+const TRIAL_MAX: Duration = Duration::from_secs(60);
+/// How long what a message costs is looked at.
+const COST: Duration = Duration::from_secs(1);
+
+/// What to compare, and how thoroughly.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The systems, in the order of the first round; by default all but headcast-once.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = systems::known)]
+    pub systems: Vec<String>,
+    /// Numbers of receivers.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [8, 32, 100],
+          value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub receivers: Vec<usize>,
+    /// Bytes of each message; the first 24 say which one it is and when it was due.
+    #[arg(long, value_name = "BYTES,...", value_delimiter = ',', default_values_t = [128, 1024],
+          value_parser = RangedU64ValueParser::<usize>::new().range(STAMP_LEN as u64..=SIZE_MAX))]
+    pub sizes: Vec<usize>,
+    /// Messages per second at which latencies are measured; costs are at the lowest.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1_000.0, 10_000.0], value_parser = usage::rate)]
+    pub rates: Vec<f64>,
+    /// How long each of those rates is measured; at most 1m, its warm-up included.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = usage::duration)]
+    pub duration: Duration,
+    /// How long messages are sent before that, which are in no figure.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = usage::duration)]
+    pub warm_up: Duration,
+    /// How long each rate is tried in the search for the highest.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = usage::duration)]
+    pub search: Duration,
+    /// No higher rate is tried.
+    #[arg(long, value_name = "N", default_value_t = RATE_MAX, value_parser = usage::rate)]
+    pub max_rate: f64,
+    /// How often everything is measured; every other round goes the other way round.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
+    pub rounds: usize,
+    /// Leave the search for the highest rate out.
+    #[arg(long, conflicts_with = "no_latency")]
+    pub no_throughput: bool,
+    /// Leave latencies at fixed rates out.
+    #[arg(long)]
+    pub no_latency: bool,
+    /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel, as servers always are.
+    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "0,1", value_parser = usage::cores)]
+    pub cores: Cores,
+    /// Stop after this time, and say what is missing.
+    #[arg(long, value_name = "DURATION", default_value = "60m", value_parser = usage::duration)]
+    pub deadline: Duration,
+    /// One small case, one round: shows that it works.
+    #[arg(long, conflicts_with_all = ["receivers", "sizes", "rates", "duration", "warm_up", "search", "max_rate", "rounds"])]
+    pub quick: bool,
+    /// Write compare.json into this directory, after every round; `report` makes a page of it.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Print a table in Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// The program for ZeroMQ and Aeron, which scripts/compare builds.
+    #[arg(long, value_name = "PATH")]
+    pub rivals: Option<PathBuf>,
+    /// The program of the sidecars [default: headcast, beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub headcast: Option<PathBuf>,
+    /// A name that has the addresses of all receivers, 127.0.1.1 and so on, for what resolves one.
+    #[arg(long, value_name = "NAME", default_value = "headcast-bench.internal")]
+    pub name: String,
+    /// A system that cannot take part, and why.
+    #[arg(long, value_name = "NAME=REASON", value_parser = unavailable)]
+    pub unavailable: Vec<Unavailable>,
+    /// The program that plays the parts.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub program: Option<PathBuf>,
+}
+
+impl Options {
+    /// All of them, where the command line may leave something out.
+    ///
+    /// # Errors
+    /// Says what does not go together, and what would be right.
+    pub(super) fn checked(&self) -> Result<Self, Usage> {
+        let mut options = self.clone();
+        if options.quick {
+            (options.receivers, options.sizes, options.rates) = (vec![3], vec![128], vec![1_000.0]);
+            (options.duration, options.warm_up) = (Duration::from_millis(300), Duration::from_millis(100));
+            (options.search, options.max_rate, options.rounds) = (Duration::from_millis(300), 4_000.0, 1);
+        }
+        if options.systems.is_empty() {
+            options.systems = systems::usual().collect();
+        }
+        for list in [&mut options.receivers, &mut options.sizes] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        options.rates.sort_by(f64::total_cmp);
+        options.rates.dedup();
+        for (name, length) in [("--duration", options.duration), ("--search", options.search)] {
+            if length.is_zero() || length + options.warm_up > TRIAL_MAX {
+                let asked = humantime::format_duration(length);
+                return Err(Usage(format!("{name} {asked}: right would be up to 1m, with --warm-up")));
+            }
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if options.cores.0.is_some_and(|wanted| wanted.iter().any(|core| *core >= cores)) {
+            return Err(Usage(format!("--cores: {cores} cores are there, numbered from 0; or say --cores none")));
+        }
+        Ok(options)
+    }
+
+    pub(super) fn systems(&self) -> &[String] {
+        &self.systems
+    }
+
+    /// What was said to be unavailable, as far as it was asked for.
+    pub(super) fn unavailable(&self) -> Vec<Unavailable> {
+        self.unavailable.iter().filter(|one| self.systems.contains(&one.name)).cloned().collect()
+    }
+
+    /// What all trials have in common.
+    ///
+    /// # Errors
+    /// When it is not known where this program is.
+    pub(super) fn stage(&self) -> io::Result<Stage> {
+        let program = self.program.clone().map_or_else(std::env::current_exe, Ok)?;
+        let headcast = self.headcast.clone().unwrap_or_else(|| program.with_file_name("headcast"));
+        let (rivals, name) = (self.rivals.clone(), self.name.clone());
+        Ok(Stage { program, rivals, headcast, name, cores: self.cores.0 })
+    }
+
+    /// The warm-up of a trial in the search.
+    pub(super) fn search_warm_up(&self) -> Duration {
+        self.warm_up.min(self.search / 5)
+    }
+
+    /// How long what a message costs is looked at.
+    pub(super) fn cost(&self) -> Duration {
+        self.duration.min(COST)
+    }
+
+    /// Writes compare.json, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot; names the file.
+    pub(super) fn write(&self, comparison: &Comparison) -> io::Result<()> {
+        let Some(directory) = &self.output else { return Ok(()) };
+        let path = directory.join("compare.json");
+        let write = || {
+            fs::create_dir_all(directory)?;
+            let file = tempfile::NamedTempFile::new_in(directory)?;
+            serde_json::to_writer_pretty(&file, comparison)?;
+            // Made for its owner alone, which results are not.
+            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            file.as_file().set_permissions(readable)?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+}
+
+fn unavailable(text: &str) -> Result<Unavailable, String> {
+    let right = "right would be a system and why it cannot take part, as 'aeron=cmake is missing'";
+    let (name, reason) = text.split_once('=').ok_or(right)?;
+    Ok(Unavailable { name: systems::known(name)?, reason: reason.trim().to_owned() })
+}

@@ -1,0 +1,161 @@
+//! The systems that can be compared: what they are called, how they are set up, whether they are there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use super::Stage;
+use super::outcome::System;
+use crate::systems::server::Broker;
+use crate::systems::{gstreamer, python};
+
+/// A system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The library, in this mode.
+    Headcast(&'static str),
+    /// A relay beside the sender, and a subscriber beside each receiver.
+    Sidecar,
+    /// A server that everybody connects to.
+    Broker(Broker),
+    /// By a native library, in the program for those: everybody connects to the sender.
+    ZeroMq,
+    /// The same; with media drivers of its own.
+    Aeron,
+    /// A relay that takes datagrams.
+    Gstreamer,
+    /// A sender in Python.
+    Python,
+}
+
+/// Every system by its name, in the order of the first round.
+const ALL: [(&str, Kind); 12] = [
+    ("headcast", Kind::Headcast("nak")),
+    ("headcast-dup", Kind::Headcast("dup")),
+    ("headcast-once", Kind::Headcast("once")),
+    ("sidecar", Kind::Sidecar),
+    ("redis", Kind::Broker(Broker::Redis)),
+    ("nats", Kind::Broker(Broker::Nats)),
+    ("mosquitto", Kind::Broker(Broker::Mosquitto)),
+    ("zeromq", Kind::ZeroMq),
+    ("aeron", Kind::Aeron),
+    ("aeron-tuned", Kind::Aeron),
+    ("gstreamer", Kind::Gstreamer),
+    ("python", Kind::Python),
+];
+
+/// The mode of the sidecars.
+pub(super) const SIDECAR_MODE: &str = "nak";
+
+/// The system of this name.
+///
+/// # Errors
+/// When there is none; says which there are.
+pub(super) fn known(name: &str) -> Result<String, String> {
+    if ALL.iter().any(|(known, _)| *known == name) {
+        return Ok(name.to_owned());
+    }
+    let all: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+    Err(format!("'{name}' is no system; there are {}", all.join(", ")))
+}
+
+pub(super) fn kind(name: &str) -> Option<Kind> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+}
+
+/// Those that are compared unless told otherwise.
+pub(super) fn usual() -> impl Iterator<Item = String> {
+    // Without repairs it does less than all others that are not plain datagrams.
+    ALL.iter().map(|(name, _)| *name).filter(|name| *name != "headcast-once").map(str::to_owned)
+}
+
+/// What a system says of itself.
+///
+/// # Errors
+/// Why it is not there.
+pub(super) fn describe(stage: &Stage, name: &str) -> Result<System, String> {
+    let kind = kind(name).ok_or_else(|| format!("there is no system '{name}'"))?;
+    let own = concat!(env!("CARGO_PKG_VERSION"), " ", env!("HEADCAST_COMMIT")).trim().to_owned();
+    let (version, setup) = match kind {
+        Kind::Headcast(mode) => (own, format!("the library, mode {mode}; sendmmsg, one socket for all receivers")),
+        Kind::Sidecar => (
+            first_line(Command::new(&stage.headcast).arg("--version"), "headcast-cli, by cargo build")?,
+            format!(
+                "headcast relay beside the sender, headcast subscribe beside each receiver, Unix sockets to both; \
+                 mode {SIDECAR_MODE}"
+            ),
+        ),
+        Kind::Broker(broker) => (
+            broker.version().map_err(|error| error.to_string())?,
+            "one server; its protocol without a client library on both sides, TCP_NODELAY; QoS 0, nothing is stored".to_owned(),
+        ),
+        Kind::ZeroMq => (
+            rival(stage, name)?,
+            "libzmq's XPUB socket, which PUB is built on, over TCP, no high-water mark; a raw ZMTP reader".to_owned(),
+        ),
+        Kind::Aeron if name == "aeron" => (
+            rival(stage, name)?,
+            "C media drivers and C client, multi-destination-cast, the drivers' defaults".to_owned(),
+        ),
+        Kind::Aeron => (
+            rival(stage, name)?,
+            "as aeron; tuned for this number of receivers: NAK backoff, group size, linger, larger buffers".to_owned(),
+        ),
+        Kind::Gstreamer => (
+            first_line(
+                Command::new(gstreamer::PROGRAM).arg("--version"),
+                "Debian packages gstreamer1.0-tools and gstreamer1.0-plugins-good",
+            )?,
+            "udpsrc to multiudpsink, sync=false; plain datagrams, nothing is sent again".to_owned(),
+        ),
+        Kind::Python => (
+            first_line(Command::new(python::INTERPRETER).arg("--version"), "Debian package python3")?,
+            "a loop of sendto over the addresses of a name; plain datagrams, nothing is sent again".to_owned(),
+        ),
+    };
+    Ok(System { name: name.to_owned(), version, setup })
+}
+
+/// The version of a system that the program for native libraries has.
+fn rival(stage: &Stage, name: &str) -> Result<String, String> {
+    let program = stage.rivals.as_ref().ok_or(
+        "it needs the program headcast-bench-rivals, which scripts/compare builds; name it by --rivals",
+    )?;
+    let systems = first_line(Command::new(program).arg("systems"), "bench/rivals, by scripts/compare")?;
+    let systems: BTreeMap<String, String> = serde_json::from_str(&systems)
+        .map_err(|error| format!("{} does not say which systems it has: {error}", program.display()))?;
+    systems.get(name).cloned().ok_or_else(|| format!("{} was built without it", program.display()))
+}
+
+fn first_line(command: &mut Command, package: &str) -> Result<String, String> {
+    let program = command.get_program().to_owned();
+    let program = Path::new(&program).display();
+    let output = command.output().map_err(|error| format!("{program} cannot be started: {error} ({package})"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{program} fails ({}): {} ({package})", output.status, errors.trim()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_is_known_by_its_name() {
+        for (name, kind_of_it) in ALL {
+            assert_eq!((known(name), kind(name)), (Ok(name.to_owned()), Some(kind_of_it)));
+        }
+        assert!(known("carrier-pigeon").expect_err("none").contains("redis"));
+        assert_eq!(usual().count(), ALL.len() - 1);
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named_with_its_package() {
+        let error = first_line(&mut Command::new("no-such-program"), "Debian package nothing");
+        let error = error.expect_err("it is missing");
+        assert!(error.contains("no-such-program") && error.contains("Debian package nothing"), "{error}");
+    }
+}

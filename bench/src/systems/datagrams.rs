@@ -1,0 +1,267 @@
+//! Plain datagrams: receivers without a protocol, and a sender to one address, such as a relay's.
+
+use std::fmt::Display;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use headcast_udp::{Errno, Inbox, RECEIVE_MAX};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::load::{Reader, Transport};
+
+/// Bytes of receive buffer that every socket asks for, as a subscriber of Headcast's does.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Full batches that a receiver hands on before another one gets its turn.
+const BATCHES_MAX: usize = 4;
+/// How long a sender waits for room before a message counts as not taken, in milliseconds.
+const PATIENCE_MS: u8 = 100;
+
+/// A socket whose datagrams are messages.
+pub struct Receiver {
+    socket: Socket,
+    inbox: Inbox,
+    datagrams: u64,
+    dropped: u64,
+}
+
+enum Socket {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Udp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Receiver {
+    /// At a UDP address, for datagrams of up to `size` bytes; port 0 is one that is free.
+    ///
+    /// # Errors
+    /// When the address cannot be had; names it.
+    pub fn bind(address: SocketAddr, size: usize) -> io::Result<Self> {
+        let (socket, _) = headcast_udp::ingress(address, RECEIVE_BUFFER).map_err(naming(address))?;
+        Ok(Self::over(Socket::Udp(socket), size))
+    }
+
+    /// At a path, for datagrams of up to `size` bytes.
+    ///
+    /// # Errors
+    /// When the path cannot be had; names it.
+    pub fn bind_path(path: &Path, size: usize) -> io::Result<Self> {
+        let (socket, _) = headcast_udp::ingress_unix(path, RECEIVE_BUFFER).map_err(naming(path.display()))?;
+        Ok(Self::over(Socket::Unix(socket), size))
+    }
+
+    fn over(socket: Socket, size: usize) -> Self {
+        Self { socket, inbox: Inbox::new(size.max(1)), datagrams: 0, dropped: 0 }
+    }
+
+    /// Where it listens, if that is a UDP address.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match &self.socket {
+            Socket::Udp(socket) => socket.local_addr().map(Some),
+            Socket::Unix(_) => Ok(None),
+        }
+    }
+}
+
+impl Reader for Receiver {
+    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+        for _ in 0..BATCHES_MAX {
+            let count = match self.inbox.receive(self.socket.as_fd()) {
+                Ok(count) => count,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(errno) => return Err(errno.into()),
+            };
+            for at in 0..count {
+                deliver(self.inbox.datagram(at).0);
+            }
+            self.datagrams += count as u64;
+            if let Some(dropped) = count.checked_sub(1).and_then(|last| self.inbox.dropped(last)) {
+                self.dropped = dropped.into();
+            }
+            if count < RECEIVE_MAX {
+                // What comes after this look is announced.
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        vec![("datagrams".into(), self.datagrams), ("socket_dropped".into(), self.dropped)]
+    }
+}
+
+impl mio::event::Source for Receiver {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.socket.as_fd().as_raw_fd()).register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.socket.as_fd().as_raw_fd()).reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.socket.as_fd().as_raw_fd()).deregister(registry)
+    }
+}
+
+/// Sends every message as one datagram to one address.
+pub struct Publisher {
+    socket: Socket,
+    blocked: u64,
+    refused: u64,
+}
+
+impl Publisher {
+    /// To a UDP address.
+    ///
+    /// # Errors
+    /// When there is no way there.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let (socket, _) = headcast_udp::egress(any, crate::SEND_BUFFER)?;
+        socket.connect(address).map_err(naming(address))?;
+        Ok(Self { socket: Socket::Udp(socket), blocked: 0, refused: 0 })
+    }
+
+    /// To a path.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn to_path(path: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(path).map_err(naming(path.display()))?;
+        Ok(Self { socket: Socket::Unix(socket), blocked: 0, refused: 0 })
+    }
+
+    fn is_udp(&self) -> bool {
+        matches!(self.socket, Socket::Udp(_))
+    }
+
+    /// Waits until there is room.
+    fn wait(&self) -> io::Result<()> {
+        match poll(
+            &mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)],
+            PollTimeout::from(PATIENCE_MS),
+        ) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
+        match &self.socket {
+            Socket::Udp(socket) => socket.send(payload),
+            Socket::Unix(socket) => socket.send(payload),
+        }
+    }
+}
+
+impl Transport for Publisher {
+    fn send(&mut self, payload: &[u8]) -> io::Result<bool> {
+        // Room that is gone again when it is our turn is waited for once more, not for ever; and what is refused may
+        // be an earlier datagram.
+        for _ in 0..3 {
+            match self.try_send(payload) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked += 1;
+                    self.wait()?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && self.is_udp() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.refused += 1;
+        Ok(false)
+    }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        vec![("blocked".into(), self.blocked), ("refused".into(), self.refused)]
+    }
+}
+
+/// An error that says where.
+fn naming(place: impl Display) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{place}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Audience, Expected, Pace};
+
+    fn arrive(receiver: Receiver, mut publisher: Publisher) {
+        let pace = Pace { rate: 5_000.0, messages: 500, warm_up: 0, size: 1_000, run: 7 };
+        let expected = Expected { run: pace.run, messages: pace.messages, warm_up: 0 };
+        let audience = Audience::new(vec![receiver], expected).expect("an audience");
+        let control = audience.control();
+        let receiving = std::thread::spawn(move || audience.receive());
+        let paced = pace.play(&mut publisher).expect("sent");
+        control.finish(paced.sent);
+        let received = receiving.join().expect("no panic").expect("received");
+        assert_eq!((paced.sent, received.total.received, received.total.lost), (500, 500, 0));
+        assert_eq!(received.counters["datagrams"], 500);
+    }
+
+    #[test]
+    fn datagrams_arrive_over_udp() {
+        let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into(), 2048).expect("a receiver");
+        let to = receiver.local_addr().expect("an address").expect("of UDP");
+        arrive(receiver, Publisher::to(to).expect("a publisher"));
+    }
+
+    #[test]
+    fn and_over_a_path() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let receiver = Receiver::bind_path(&path, 2048).expect("a receiver");
+        arrive(receiver, Publisher::to_path(&path).expect("a publisher"));
+    }
+
+    #[test]
+    fn an_address_or_path_that_cannot_be_had_is_named() {
+        let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into(), 2048).expect("a receiver");
+        let taken = receiver.local_addr().expect("an address").expect("of UDP");
+        let error = Receiver::bind(taken, 2048).err().expect("it is taken").to_string();
+        assert!(error.contains(&taken.to_string()), "{error}");
+        let error =
+            Publisher::to_path(Path::new("/nowhere/socket")).err().expect("nobody is there").to_string();
+        assert!(error.contains("/nowhere/socket"), "{error}");
+    }
+
+    #[test]
+    fn who_sends_to_nobody_is_told_by_the_counts_only() {
+        let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into(), 2048).expect("a receiver");
+        let to = receiver.local_addr().expect("an address").expect("of UDP");
+        drop(receiver);
+        let mut publisher = Publisher::to(to).expect("a publisher");
+        for _ in 0..10 {
+            assert!(publisher.send(b"nobody").expect("no failure"));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A comparison adds up: what was sent, delivered and lost. Not how fast anything is.
+
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Parser;
+use headcast_bench::compare::{self, Comparison, Options};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn options(arguments: &[&str]) -> Options {
+    let program = env!("CARGO_BIN_EXE_headcast-bench");
+    let common = ["compare", "--program", program, "--cores", "none"];
+    Line::parse_from(common.iter().chain(arguments)).options
+}
+
+const SMALL: [&str; 14] = [
+    "--receivers", "2", "--sizes", "64", "--rates", "200", "--duration", "300ms", "--warm-up", "50ms", "--search",
+    "200ms", "--max-rate", "500",
+];
+
+#[test]
+fn a_comparison_with_a_broker_adds_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("results");
+    let output = output.to_str().expect("text");
+    let small = [&SMALL[..], &["--rounds", "2", "--systems", "redis,headcast", "--output", output]].concat();
+    let comparison = compare::run(&options(&small)).expect("a comparison");
+
+    assert_eq!(comparison.unavailable.len(), 0, "{:?}", comparison.unavailable);
+    let names: Vec<&str> = comparison.systems.iter().map(|system| system.name.as_str()).collect();
+    assert_eq!(names, ["redis", "headcast"]);
+    assert!(comparison.systems.iter().all(|system| !system.version.is_empty() && !system.setup.is_empty()));
+    assert_eq!((comparison.rounds, comparison.missing.len(), comparison.rows.len()), (2, 0, 2));
+    for row in &comparison.rows {
+        assert_eq!(row.errors, Vec::<String>::new(), "{}", row.system);
+        assert_eq!((row.receivers, row.size, row.latency.len()), (2, 64, 1));
+        let at = &row.latency[0];
+        // 200 messages/s for 300 ms, in each of two rounds.
+        assert_eq!((at.trials, at.sent), (2, 120), "{}", row.system);
+        assert_eq!(at.received + at.lost, at.sent * 2);
+        assert_eq!((at.lost, at.duplicates), (0, 0), "{}: on an idle loopback", row.system);
+        assert_eq!(at.one_all.count(), if at.sustained { 120 * at.sustained_trials as u64 } else { 240 });
+        assert_eq!(at.last_all.count() * 2, at.one_all.count());
+        assert!(at.one.p50_ns.min <= at.last.p50_ns.max && at.one.p50_ns.median > 0.0);
+        let found = row.throughput.expect("a rate that is sustained");
+        assert!((1..=2).contains(&found.searches));
+        // Two receivers: each message is delivered twice.
+        assert!(found.delivered_per_s.max <= 2.2 * found.sent_per_s.max, "{found:?}");
+        assert!(found.sent_per_s.max <= 500.0);
+        for cost in [row.low, row.knee] {
+            let cost = cost.expect("a cost");
+            assert!(cost.cpu_s_per_million.min > 0.0 && cost.rate > 0.0);
+            assert!(cost.calls_per_delivery.is_none_or(|calls| calls > 0.0 && calls < 1_000.0), "{cost:?}");
+        }
+    }
+    let stored = std::fs::read_to_string(directory.path().join("results/compare.json")).expect("a file");
+    let stored: Comparison = serde_json::from_str(&stored).expect("a comparison");
+    assert_eq!(stored.rows.len(), 2);
+    assert_eq!(stored.rows[0].latency[0].one_all.count(), comparison.rows[0].latency[0].one_all.count());
+    for text in [comparison.to_string(), comparison.markdown()] {
+        assert!(text.contains("2 receivers, 64 B") && text.contains("redis"), "{text}");
+    }
+}
+
+#[test]
+fn who_cannot_take_part_is_named_with_the_reason() {
+    let small = [&SMALL[..], &[
+        "--systems", "headcast-once,zeromq,aeron,sidecar", "--no-throughput", "--rounds", "1",
+        "--unavailable", "aeron=cmake is missing", "--unavailable", "redis=not asked for", "--headcast", "/no/headcast",
+    ]]
+    .concat();
+    let comparison = compare::run(&options(&small)).expect("a comparison");
+    let reasons: Vec<(&str, &str)> =
+        comparison.unavailable.iter().map(|one| (one.name.as_str(), one.reason.as_str())).collect();
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert!(reasons.contains(&("aeron", "cmake is missing")), "{reasons:?}");
+    assert!(reasons.iter().any(|(name, why)| *name == "zeromq" && why.contains("--rivals")), "{reasons:?}");
+    assert!(reasons.iter().any(|(name, why)| *name == "sidecar" && why.contains("/no/headcast")), "{reasons:?}");
+    assert_eq!(comparison.rows.len(), 1);
+    assert!(comparison.rows[0].throughput.is_none() && comparison.rows[0].knee.is_none());
+    assert!(comparison.to_string().contains("aeron took no part: cmake is missing"));
+}
+
+#[test]
+fn a_deadline_ends_it_and_says_what_is_missing() {
+    let mut options = options(&[&SMALL[..], &["--systems", "headcast", "--rounds", "3"]].concat());
+    options.deadline = Duration::ZERO;
+    let comparison = compare::run(&options).expect("a comparison");
+    assert_eq!((comparison.rounds, comparison.missing.len()), (0, 1));
+    assert!(comparison.missing[0].contains("round 1 of 3: headcast, 2 receivers, 64 B"), "{:?}", comparison.missing);
+    assert!(comparison.rows[0].latency.is_empty());
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_what_would_be_right() {
+    for (arguments, right) in [
+        (["--systems", "carrier-pigeon"], "redis"),
+        (["--duration", "0s"], "up to 1m"),
+        (["--unavailable", "aeron"], "aeron=cmake is missing"),
+        (["--cores", "99,100"], "numbered from 0"),
+    ] {
+        let program = env!("CARGO_BIN_EXE_headcast-bench");
+        let output = Command::new(program).arg("compare").args(arguments).output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(right), "{arguments:?}: {errors}");
+    }
+}
