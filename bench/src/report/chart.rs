@@ -135,15 +135,12 @@ impl Chart<'_> {
         root.draw(&Text::new(self.y.0.to_owned(), (8, 4), style(&INK, HPos::Left, VPos::Top)))?;
         let below = (SIZE.0 - RIGHT, SIZE.1 - 20);
         root.draw(&Text::new(self.x.0.to_owned(), below, style(&INK, HPos::Right, VPos::Top)))?;
-        let mut names = Vec::new();
-        for (value, name) in &self.rules {
+        for ((value, name), line) in self.rules.iter().zip(0..) {
             let at = frame.x(x.place(*value));
             root.draw(&PathElement::new(vec![(at, TOP), (at, SIZE.1 - BOTTOM)], INK.stroke_width(2)))?;
-            // Names of rules that stand close together are written below each other.
-            let beside = names.iter().filter(|other: &&i32| (**other - at).abs() < 180).count();
-            names.push(at);
             let (h, aside) = if at > SIZE.0 / 2 { (HPos::Right, -6) } else { (HPos::Left, 6) };
-            let place = (at + aside, TOP + 4 + 18 * i32::try_from(beside).unwrap_or(0));
+            // Rules may stand close together: each name has a line of its own.
+            let place = (at + aside, TOP + 4 + 18 * line);
             root.draw(&Text::new(name.clone(), place, style(&INK, h, VPos::Top)))?;
         }
         for line in &self.lines {

@@ -30,13 +30,14 @@ pub(super) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     text: String,
+    /// Words stand on the left, and may take several lines.
+    words: bool,
     look: Look,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    Number,
-    Text,
+    Plain,
     Best,
     Bad,
 }
@@ -118,8 +119,23 @@ impl Html {
         }
         if !table.head.is_empty() {
             self.0.push_str("<thead><tr>");
-            for name in &table.head {
-                let _ = write!(self.0, "<th scope=\"col\">{}</th>", escaped(name));
+            for (at, name) in table.head.iter().enumerate() {
+                let words = table.rows.iter().any(|row| row.get(at).is_some_and(|cell| cell.words));
+                let class = if words { " class=\"text\"" } else { "" };
+                let _ = write!(self.0, "<th scope=\"col\"{class}>{}</th>", escaped(name));
+            }
+            self.0.push_str("</tr></thead>\n");
+        }
+        self.0.push_str("<tbody>\n");
+        for row in &table.rows {
+            self.0.push_str("<tr>");
+            for (at, cell) in row.iter().enumerate() {
+                let text = escaped(&cell.text);
+                let _ = match (at, cell.class()) {
+                    (0, _) => write!(self.0, "<th scope=\"row\">{text}</th>"),
+                    (_, "") => write!(self.0, "<td>{text}</td>"),
+                    (_, class) => write!(self.0, "<td class=\"{class}\">{text}</td>"),
+                };
             }
             self.0.push_str("</tr></thead>\n");
         }
@@ -161,12 +177,12 @@ impl Table {
 impl Cell {
     /// A figure, or the name of a row.
     pub(super) fn number(text: impl Display) -> Self {
-        Self { text: text.to_string(), look: Look::Number }
+        Self { text: text.to_string(), words: false, look: Look::Plain }
     }
 
     /// Words.
     pub(super) fn text(text: impl Display) -> Self {
-        Self { text: text.to_string(), look: Look::Text }
+        Self { text: text.to_string(), words: true, look: Look::Plain }
     }
 
     /// No figure.
@@ -181,7 +197,18 @@ impl Cell {
 
     /// The best of its column. Said in words as well, for whoever sees no colours.
     pub(super) fn best(self) -> Self {
-        Self { text: format!("{} (best)", self.text), look: Look::Best }
+        Self { text: format!("{} (best)", self.text), look: Look::Best, ..self }
+    }
+
+    fn class(&self) -> &'static str {
+        match (self.words, self.look) {
+            (false, Look::Plain) => "",
+            (true, Look::Plain) => "text",
+            (false, Look::Best) => "best",
+            (true, Look::Best) => "text best",
+            (false, Look::Bad) => "bad",
+            (true, Look::Bad) => "text bad",
+        }
     }
 
     /// Marked as [`bad`](Self::bad) if it is.

@@ -55,11 +55,20 @@ impl Axis {
             (low, high) = (0.0, 1.0);
         }
         let (low, high) = match scale {
-            Scale::Plain => (0.0, if high > 0.0 { high } else { 1.0 }),
+            Scale::Plain => (0.0, if high > 0.0 { high.min(1e300) } else { 1.0 }),
             Scale::Percentiles => (0.0, high.max(1.0)),
             Scale::Times | Scale::Counts => (down(low), up(high)),
         };
-        Self { scale, low, high: if high > low { high } else { low + 1.0 } }
+        let mut axis = Self { scale, low, high: if high > low { high } else { low + 1.0 } };
+        if scale == Scale::Plain {
+            axis.high = (axis.high / axis.step() - 1e-9).ceil() * axis.step();
+        }
+        axis
+    }
+
+    /// From one tick of a plain axis to the next.
+    fn step(&self) -> f64 {
+        10_f64.powf(up((self.high / 6.0).log10()))
     }
 
     /// From where to where.
@@ -81,8 +90,8 @@ impl Axis {
     }
 
     fn plain(&self) -> Vec<Tick> {
-        let step = 10_f64.powf(up((self.high / 6.0).log10()));
-        let steps = rounded(self.high / step * (1.0 + 1e-9) - 0.5);
+        let step = self.step();
+        let steps = rounded(self.high / step);
         let tick = |at: u64| {
             let at = at as f64 * step;
             Tick { at, name: number(at) }

@@ -38,7 +38,8 @@ pub(super) fn show(html: &mut Html, sweep: &Sweep) {
     let achieved = Chart {
         x: ("messages/s asked for", Scale::Counts),
         y: ("messages/s achieved", Scale::Counts),
-        lines: lines(sweep, |outcome| Some(achieved(outcome))),
+        // There is no place for 0 on this axis.
+        lines: lines(sweep, |outcome| Some(achieved(outcome)).filter(|rate| *rate > 0.0)),
         rules: rules(&sweep.knees),
     };
     html.figure("Rate that was achieved", &achieved.svg());
