@@ -119,12 +119,11 @@ impl fmt::Display for ReportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => error.fmt(f),
-            Self::Nothing(directory, wanted) => write!(
-                f,
-                "{} has no {}; right would be a directory that was written with --output",
-                directory.display(),
-                wanted.join(", ")
-            ),
+            Self::Nothing(directory, wanted) => {
+                let of = if wanted.len() == 1 { "no" } else { "none of" };
+                let (directory, wanted) = (directory.display(), wanted.join(", "));
+                write!(f, "{directory} has {of} {wanted}; right would be a directory that was written with --output")
+            }
             Self::Page(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
         }
     }

@@ -112,11 +112,12 @@ fn measure<T: Transport>(
     drain: impl FnOnce(&mut T, &Paced) -> Result<Option<Received>, Box<dyn Error>>,
 ) -> Result<Outcome, Box<dyn Error>> {
     let cores = options.cores.0;
-    cores.map_or(Ok(()), |[core, _]| pin::pin(core))?;
+    let pinned = cores.map(|[core, _]| pin::pinned(core)).transpose()?;
     let (drops, watch) = (Drops::now(), Watch::start());
     let sent = pace.play(sender)?;
     let health = watch.end(&sent);
     let received = drain(sender, &sent)?;
+    drop(pinned);
     let mut complaints = health.complaints(&sent, pace.rate, pace.measured());
     let closed =
         received.iter().flat_map(|received| &received.receivers).filter_map(|one| one.closed.as_ref());

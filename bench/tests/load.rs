@@ -129,6 +129,8 @@ fn a_sweep_ends_at_its_knee() {
     assert!(output.status.success(), "{output:?}");
     let sweep: Sweep = serde_json::from_slice(&output.stdout).expect("a sweep");
     assert_eq!(sweep.points.len(), 2);
+    let cores = std::thread::available_parallelism().expect("a number").get();
+    assert!(sweep.points.iter().all(|point| point.outcome.machine.cores == cores));
     let knee = &sweep.knees[0];
     assert_eq!((knee.receivers, knee.size, knee.gave_at), (100, 128, Some(1_000_000.0)));
     assert!(knee.gave.iter().any(|gave| matches!(gave, Limit::Rate(part) if *part < 0.995)), "{knee:?}");

@@ -2,8 +2,28 @@
 
 use std::io;
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+
+/// Lets the thread that was pinned run where it ran before, when it goes out of scope.
+#[derive(Debug)]
+pub struct Pinned(CpuSet);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // It was allowed there before.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+/// Keeps the calling thread on one core for as long as what is returned lives.
+///
+/// # Errors
+/// As [`pin`].
+pub fn pinned(core: usize) -> io::Result<Pinned> {
+    let before = sched_getaffinity(Pid::from_raw(0))?;
+    pin(core).map(|()| Pinned(before))
+}
 
 /// Keeps the calling thread, and those that it starts from now on, on one core.
 ///

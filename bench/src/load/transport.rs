@@ -37,8 +37,9 @@ pub trait Transport {
     /// # Errors
     /// When nothing can be sent any more.
     fn finish(&mut self, wait: Duration) -> io::Result<()> {
-        let _ = wait;
-        self.flush()
+        self.flush()?;
+        std::thread::sleep(wait);
+        Ok(())
     }
 
     /// What the system counts by itself, by name.
