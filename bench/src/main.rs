@@ -56,7 +56,9 @@ enum Command {
         json: bool,
     },
     /// A page of the results in a directory, or of two runs beside each other; prints where it is.
-    #[command(after_help = "Examples:\n  headcast-bench report results\n  headcast-bench report before after --html page.html")]
+    #[command(
+        after_help = "Examples:\n  headcast-bench report results\n  headcast-bench report before after --html page.html"
+    )]
     Report(report::Options),
     /// One side of a trial of `compare`, as a process of its own.
     #[command(hide = true)]
@@ -186,8 +188,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 /// Makes the directory of the results before anything is measured: that there is none is better known at once.
 fn prepare(directory: Option<&Path>) -> Result<(), String> {
     let Some(directory) = directory else { return Ok(()) };
-    std::fs::create_dir_all(directory)
-        .map_err(|error| format!("--output {}: no results can be written there: {error}", directory.display()))
+    std::fs::create_dir_all(directory).map_err(|error| {
+        format!("--output {}: no results can be written there: {error}", directory.display())
+    })
 }
 
 fn print(out: &mut impl Write, json: bool, value: &(impl serde::Serialize + Display)) -> io::Result<()> {

@@ -122,7 +122,10 @@ impl fmt::Display for ReportError {
             Self::Nothing(directory, wanted) => {
                 let of = if wanted.len() == 1 { "no" } else { "none of" };
                 let (directory, wanted) = (directory.display(), wanted.join(", "));
-                write!(f, "{directory} has {of} {wanted}; right would be a directory that was written with --output")
+                write!(
+                    f,
+                    "{directory} has {of} {wanted}; right would be a directory that was written with --output"
+                )
             }
             Self::Page(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
         }

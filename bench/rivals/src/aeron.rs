@@ -10,6 +10,7 @@ mod settings;
 mod subscriber;
 
 use std::ffi::CString;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,7 +70,7 @@ impl Side {
             .set_error_handler(Some(|code: i32, text: &str| eprintln!("aeron: error {code}: {text}")))
             .map_err(refused)?;
         context.set_pre_touch_mapped_memory(Settings::of(task)?.pre_touch).map_err(refused)?;
-        let connect = || {
+        let connect = || -> Result<Aeron, AeronCError> {
             let client = Aeron::new(&context)?;
             client.start()?;
             Ok(client)
@@ -100,9 +101,11 @@ fn c_string(text: String) -> io::Result<CString> {
     CString::new(text).map_err(|error| invalid(format!("a text with a zero byte: {error}")))
 }
 
-/// What did not work, and what Aeron says of it.
-fn failed(what: &str, error: &AeronCError) -> io::Error {
-    io::Error::other(format!("{what}: aeron says: {error}"))
+/// What did not work, and what Aeron says of it, on one line.
+fn failed(what: &str, error: &impl Display) -> io::Error {
+    let text = error.to_string();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    io::Error::other(format!("{what}: aeron says: {}", words.join(" ")))
 }
 
 fn late(text: String) -> io::Error {

@@ -19,7 +19,7 @@ use crate::peers::following;
 use crate::systems::server::Server;
 use crate::systems::{gstreamer, python};
 
-/// How long a process may take to be ready; for each receiver a little more.
+/// How long a process may take to be ready.
 const READY: Duration = Duration::from_secs(20);
 /// The first receiver's address: they follow one another, as pods of a service that share a port.
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
@@ -46,7 +46,8 @@ impl Cast {
         sleeps: bool,
         directory: &Path,
     ) -> Result<Self, String> {
-        let kind = systems::kind(case.system).ok_or_else(|| format!("there is no system '{}'", case.system))?;
+        let kind =
+            systems::kind(case.system).ok_or_else(|| format!("there is no system '{}'", case.system))?;
         let task = Task {
             system: case.system.to_owned(),
             receivers: case.receivers,
@@ -81,6 +82,14 @@ impl Cast {
     /// Bytes that would not be on the wire: of the datagrams to a relay on the same host, where they go by UDP.
     pub(super) fn datagrams_to_relay(&self, sent: u64, size: usize) -> u64 {
         if self.kind == Kind::Gstreamer { Wire::of_datagrams(sent, size) } else { 0 }
+    }
+
+    /// What else is to be known of how it was sent.
+    pub(super) fn remark(&self, sent: &Sent) -> Option<String> {
+        let by_name = sent.counters.get(python::BY_NAME).is_none_or(|by_name| *by_name > 0);
+        (!by_name).then(|| {
+            "the name has not all receivers' addresses, and no others: they were given to it".to_owned()
+        })
     }
 
     /// Lets those end by themselves that have something to clear up.
@@ -119,28 +128,28 @@ impl Starting<'_> {
                 self.set(RELAY, &relay.to_string());
             }
             Kind::Python => {
-                let name = self.stage.name.clone();
+                // Each number of receivers has a name of its own: a name has all of its addresses.
+                let name = format!("{}.{}", self.task.receivers, self.stage.name);
                 self.set(python::NAME, &name);
             }
             Kind::Sidecar => {}
         }
-        let wait = READY;
         let mut receivers = self.part("receivers", "subscribe")?;
         let sender = if self.kind == Kind::ZeroMq {
             // Both wait for each other.
             let mut sender = self.part("sender", "publish")?;
-            receivers.hear::<Ready>("receivers that are ready", wait)?;
-            sender.hear::<Ready>("sender that is ready", wait)?;
+            receivers.hear::<Ready>("receivers that are ready", READY)?;
+            sender.hear::<Ready>("sender that is ready", READY)?;
             sender
         } else {
-            receivers.hear::<Ready>("receivers that are ready", wait)?;
+            receivers.hear::<Ready>("receivers that are ready", READY)?;
             match self.kind {
                 Kind::Sidecar => self.start_sidecars()?,
                 Kind::Gstreamer => self.start_gstreamer()?,
                 _ => {}
             }
             let mut sender = self.part("sender", "publish")?;
-            sender.hear::<Ready>("sender that is ready", wait)?;
+            sender.hear::<Ready>("sender that is ready", READY)?;
             sender
         };
         Ok(Cast { sender, receivers, others: self.others, server: self.server, kind: self.kind })
@@ -197,7 +206,7 @@ impl Starting<'_> {
             self.others.push(Process::start(&name, &mut command, self.core(true), self.directory)?);
         }
         for subscriber in &mut self.others {
-            subscriber.logs("ready", READY)?;
+            subscriber.logs(" ready", READY)?;
         }
         let listen = format!("unix://{}", parts::relay_path(self.directory).display());
         let peers: Vec<String> = self.task.peers.iter().map(SocketAddr::to_string).collect();
@@ -205,19 +214,26 @@ impl Starting<'_> {
         command.args(["--listen", &listen, "--peers", &peers.join(","), "--mode", SIDECAR_MODE]);
         command.args(["--publisher-id", "1"]);
         let mut relay = Process::start("relay", &mut command, self.core(false), self.directory)?;
-        relay.logs("ready", READY)?;
+        relay.logs(" ready", READY)?;
         self.others.push(relay);
         Ok(())
     }
 
     fn headcast(&self, command: &str) -> Command {
         let mut headcast = Command::new(&self.stage.headcast);
+        // Each of its options can be set in the environment, where it would go unnoticed.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HEADCAST_"))
+        {
+            headcast.env_remove(name);
+        }
         headcast.arg(command);
         headcast
     }
 
     fn start_gstreamer(&mut self) -> Result<(), String> {
-        let relay: SocketAddr = self.task.options[RELAY].parse().map_err(|error| format!("gstreamer: {error}"))?;
+        let relay: SocketAddr =
+            self.task.options[RELAY].parse().map_err(|error| format!("gstreamer: {error}"))?;
         let mut command = gstreamer::command(relay, &self.task.peers, self.task.pace.size);
         let mut process = Process::start("gstreamer", &mut command, self.core(false), self.directory)?;
         let deadline = crate::clock::now() + READY;

@@ -233,7 +233,10 @@ mod tests {
     fn a_process_begins_on_the_core_that_it_is_to_stay_on() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new("sh");
-        command.args(["-c", "grep Cpus_allowed_list /proc/self/status | tr -d '\\t' | sed 's/.*:\\(.*\\)/\\1/'"]);
+        command.args([
+            "-c",
+            "grep Cpus_allowed_list /proc/self/status | tr -d '\\t' | sed 's/.*:\\(.*\\)/\\1/'",
+        ]);
         let mut process = Process::start("sh", &mut command, Some(0), directory.path()).expect("started");
         assert_eq!(process.hear::<u32>("core", Duration::from_secs(5)), Ok(0));
     }

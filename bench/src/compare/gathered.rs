@@ -220,11 +220,70 @@ fn cost(samples: &[Sample], size: usize) -> Option<Cost> {
     let cpu: Vec<f64> = timed.iter().map(|sample| each(sample, sample.cpu_s * 1e6)).collect();
     let payload = |sample: &Sample| Some(each(sample, sample.wire_bytes? as f64) / size as f64);
     let wire: Vec<f64> = timed.iter().filter_map(|sample| payload(sample)).collect();
-    let calls: Vec<f64> = counted.iter().filter_map(|sample| Some(each(sample, sample.calls? as f64))).collect();
+    let calls: Vec<f64> =
+        counted.iter().filter_map(|sample| Some(each(sample, sample.calls? as f64))).collect();
     Some(Cost {
         rate: timed.last()?.rate,
         cpu_s_per_million: Range::of(&cpu)?,
         calls_per_delivery: Range::of(&calls).map(|range| range.median),
         wire_per_payload: Range::of(&wire),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Books, Expected, Paced, Stamp};
+
+    /// A trial of 100 messages/s for a second to one receiver, of which some never come.
+    fn trial(lost: u64, calls: Option<u64>) -> Trial {
+        let mut books = Books::new(1, Expected { run: 1, messages: 100, warm_up: 0 });
+        for seq in lost..100 {
+            let mut payload = [0; 24];
+            Stamp { run: 1, seq, due_ns: headcast::clock::mono_ns() }.write(&mut payload);
+            books.take(0, &payload);
+        }
+        Trial {
+            rate: 100.0,
+            duration_s: 1.0,
+            sent: Paced { sent: 100, took_ns: 1_000_000_000, ..Paced::default() },
+            received: books.settle(100, &[], BTreeMap::new()),
+            complaints: vec![format!("{lost} were lost")],
+            cpu_s: 0.001,
+            wire_bytes: Some(100 * 256),
+            calls,
+        }
+    }
+
+    #[test]
+    fn most_trials_decide_whether_a_rate_is_sustained() {
+        let mut fixed = Fixed::new(100.0);
+        assert!(fixed.told().is_none());
+        for lost in [0, 0, 40] {
+            fixed.add(trial(lost, None));
+        }
+        let told = fixed.told().expect("figures");
+        assert_eq!((told.trials, told.sustained_trials, told.sustained), (3, 2, true));
+        assert_eq!((told.sent, told.received, told.lost), (300, 260, 40));
+        assert_eq!((told.one_all.count(), told.last_all.count()), (200, 200), "of those that sustained it");
+        assert_eq!(told.complaints, ["0 were lost (3 of 3 trials)"]);
+        fixed.add(trial(1, None));
+        let told = fixed.told().expect("figures");
+        assert!(!told.sustained, "half of them are not most");
+        assert_eq!(told.one_all.count(), 359, "of all");
+    }
+
+    #[test]
+    fn a_cost_is_that_of_a_delivery() {
+        assert_eq!(cost(&[], 128), None);
+        let samples = [trial(0, None), trial(50, None), trial(0, Some(700))].map(Sample::from);
+        let cost = cost(&samples, 128).expect("a cost");
+        let near = |value: f64, wanted: f64| (value - wanted).abs() < 1e-9;
+        assert!(near(cost.cpu_s_per_million.min, 10.0) && near(cost.cpu_s_per_million.max, 20.0), "{cost:?}");
+        assert!(
+            cost.wire_per_payload.is_some_and(|wire| near(wire.min, 2.0) && near(wire.max, 4.0)),
+            "{cost:?}"
+        );
+        assert!(cost.calls_per_delivery.is_some_and(|calls| near(calls, 7.0)), "{cost:?}");
+    }
 }

@@ -79,7 +79,9 @@ pub struct Options {
     /// The program of the sidecars [default: headcast, beside this program]
     #[arg(long, value_name = "PATH")]
     pub headcast: Option<PathBuf>,
-    /// A name that has the addresses of all receivers, 127.0.1.1 and so on, for what resolves one.
+    /// A name that, with the number of receivers in front of it as 8.NAME, has their addresses, 127.0.1.1 and so on.
+    ///
+    /// It is for what resolves a name by itself; where it has other addresses, they are given to it.
     #[arg(long, value_name = "NAME", default_value = "headcast-bench.internal")]
     pub name: String,
     /// A system that cannot take part, and why.
@@ -119,7 +121,9 @@ impl Options {
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if options.cores.0.is_some_and(|wanted| wanted.iter().any(|core| *core >= cores)) {
-            return Err(Usage(format!("--cores: {cores} cores are there, numbered from 0; or say --cores none")));
+            return Err(Usage(format!(
+                "--cores: {cores} cores are there, numbered from 0; or say --cores none"
+            )));
         }
         Ok(options)
     }
@@ -171,7 +175,8 @@ impl Options {
             file.persist(&path)?;
             Ok(())
         };
-        write().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        write()
+            .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 }
 

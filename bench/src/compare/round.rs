@@ -126,7 +126,8 @@ impl<'a> Round<'a> {
         let mut failure = None;
         let knee = search.run(|rate| {
             tries += 1;
-            self.progress.set_message(format!("{what}: {rate:.0} messages/s (try {tries}, about {SEARCH_TRIALS})"));
+            self.progress
+                .set_message(format!("{what}: {rate:.0} messages/s (try {tries}, about {SEARCH_TRIALS})"));
             match self.attempt(cell, rate, length, Purpose::Search) {
                 Ok(trial) if trial.is_sustained() && trial.late_ns() <= late_max_ns => {
                     Ok(Some(trial.delivered_per_s()))

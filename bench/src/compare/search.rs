@@ -3,7 +3,7 @@
 /// The most that a search tries, in messages per second.
 pub(super) const RATE_MAX: f64 = 2_000_000.0;
 /// Below this a system is said to sustain nothing.
-const RATE_MIN: f64 = 10.0;
+const RATE_MIN: f64 = 5.0;
 
 /// How a search goes: upwards by `factor` until a rate fails twice, then between the last that was sustained and that
 /// one.
@@ -116,7 +116,10 @@ mod tests {
             assert!((found.delivered_per_s - 8.0 * found.rate).abs() < 1e-6 && !found.at_limit);
             assert!(tries < 25, "{knee}: {tries} tries");
             let (near, tries) = search(Search::around(found.rate, RATE_MAX), knee);
-            assert!(near.is_some_and(|near| near.rate <= knee && near.rate > 0.95 * knee), "{knee}: {near:?}");
+            assert!(
+                near.is_some_and(|near| near.rate <= knee && near.rate > 0.95 * knee),
+                "{knee}: {near:?}"
+            );
             assert!(tries < 12, "{knee}: {tries} tries");
         }
     }

@@ -12,7 +12,12 @@ impl fmt::Display for Comparison {
             let lines = self.lines(&rows);
             let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
             let width = |column: usize| {
-                lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+                lines
+                    .iter()
+                    .filter_map(|line| line.get(column))
+                    .map(|cell| cell.chars().count())
+                    .max()
+                    .unwrap_or(0)
             };
             let widths: Vec<usize> = (0..columns).map(width).collect();
             for line in &lines {
@@ -42,7 +47,11 @@ impl Comparison {
         for (title, rows) in self.cases() {
             writeln!(out, "**{title}**\n")?;
             for (at, line) in self.lines(&rows).iter().enumerate() {
-                writeln!(out, "| {} |", line.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "))?;
+                writeln!(
+                    out,
+                    "| {} |",
+                    line.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | ")
+                )?;
                 if at == 0 {
                     writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1))?;
                 }
@@ -59,7 +68,8 @@ impl Comparison {
 
     /// Rows with the same number of receivers and size.
     fn cases(&self) -> impl Iterator<Item = (String, Vec<&Row>)> {
-        let cases = self.rows.chunk_by(|one, other| (one.receivers, one.size) == (other.receivers, other.size));
+        let cases =
+            self.rows.chunk_by(|one, other| (one.receivers, one.size) == (other.receivers, other.size));
         cases.map(|rows| {
             let title = format!("{} receivers, {} B", rows[0].receivers, rows[0].size);
             (title, rows.iter().collect())
@@ -107,7 +117,11 @@ impl Comparison {
         }
         for row in &self.rows {
             for error in &row.errors {
-                writeln!(out, "{bullet}{}, {} receivers, {} B: {error}", row.system, row.receivers, row.size)?;
+                writeln!(
+                    out,
+                    "{bullet}{}, {} receivers, {} B: {error}",
+                    row.system, row.receivers, row.size
+                )?;
             }
         }
         for missing in &self.missing {
@@ -124,12 +138,17 @@ impl Comparison {
 fn latencies(at: &AtRate) -> [String; 2] {
     if at.sustained {
         return [at.one, at.last].map(|quantiles| {
-            [quantiles.p50_ns, quantiles.p99_ns, quantiles.p999_ns].map(|range| human(whole(range.median))).join(", ")
+            [quantiles.p50_ns, quantiles.p99_ns, quantiles.p999_ns]
+                .map(|range| human(whole(range.median)))
+                .join(", ")
         });
     }
-    let all = at.received + at.lost;
-    let lost = if all == 0 { 100.0 } else { 100.0 * at.lost as f64 / all as f64 };
-    [format!("not sustained ({lost:.2} % lost)"), none()]
+    let lost = if at.lost > 0 {
+        format!(" ({:.2} % lost)", 100.0 * at.lost as f64 / (at.received + at.lost) as f64)
+    } else {
+        String::new()
+    };
+    [format!("not sustained{lost}"), none()]
 }
 
 fn costs(cost: &Cost) -> [String; 3] {
@@ -153,7 +172,11 @@ fn count(value: f64) -> String {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time: not negative; saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time: not negative; saturates"
+)]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }

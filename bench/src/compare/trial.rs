@@ -93,7 +93,8 @@ impl Trial {
         // Before everything that is counted is started.
         let mut calls = (purpose == Purpose::Calls).then(Calls::attach).transpose()?;
         let mut cast = Cast::start(stage, case, pace, purpose.sleeps(), directory.path())?;
-        let before = Before { drops: Drops::now(), watch: Watch::start(), wire: Wire::now(), cpu_s: cast.cpu_s() };
+        let before =
+            Before { drops: Drops::now(), watch: Watch::start(), wire: Wire::now(), cpu_s: cast.cpu_s() };
         calls.as_mut().map_or(Ok(()), Calls::start)?;
         cast.sender.tell("start")?;
         let sent = cast.hear_sent(length.warm_up + length.duration + SENT_WAIT)?;
@@ -115,6 +116,7 @@ impl Trial {
         if dropped > 0 {
             complaints.push(format!("receive buffers were full: {dropped} datagrams were dropped"));
         }
+        complaints.extend(cast.remark(&sent));
         cast.end();
         Ok(Self {
             rate,
@@ -152,10 +154,11 @@ impl Trial {
         self.received.total.received + self.received.warm_up
     }
 
-    /// Messages delivered per second, all receivers together, from when the first was due until the last had come.
+    /// Messages delivered per second, all receivers together, from when the first was due until the last had come, and not
+    /// faster than they were due.
     pub(super) fn delivered_per_s(&self) -> f64 {
         let took_ns = self.received.last_ns.saturating_sub(self.sent.start_ns);
-        if took_ns == 0 { 0.0 } else { self.received.total.received as f64 * 1e9 / took_ns as f64 }
+        self.received.total.received as f64 / (took_ns as f64 / 1e9).max(self.duration_s)
     }
 }
 

@@ -20,7 +20,7 @@ const LINE: i32 = 24;
 const INK: RGBColor = RGBColor(0x1c, 0x27, 0x33);
 const SOFT: RGBColor = RGBColor(0x55, 0x62, 0x6f);
 const EDGE: RGBColor = RGBColor(0xc3, 0xce, 0xd9);
-/// For eyes that see colours differently: Okabe and Ito, Color Universal Design (2008). `page.css` has them a little
+/// For eyes that see colours differently: Okabe and Ito, Color Universal Design (2008), with grey for their black. `page.css` has them a little
 /// darker or lighter where the page is light or dark.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0x00, 0x72, 0xb2),
@@ -29,7 +29,7 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0xcc, 0x79, 0xa7),
     RGBColor(0xe6, 0x9f, 0x00),
     RGBColor(0x56, 0xb4, 0xe9),
-    RGBColor(0x00, 0x00, 0x00),
+    RGBColor(0x7f, 0x7f, 0x7f),
     RGBColor(0xf0, 0xe4, 0x42),
 ];
 

@@ -100,7 +100,7 @@ impl Axis {
     }
 
     fn decades(&self, name: impl Fn(f64) -> String) -> Vec<Tick> {
-        let wide = self.high - self.low > 2.5;
+        let span = self.high - self.low;
         let mut ticks = Vec::new();
         let mut decade = self.low.floor();
         while decade <= self.high {
@@ -109,7 +109,11 @@ impl Axis {
                 if at < self.low - 1e-9 || at > self.high + 1e-9 {
                     continue;
                 }
-                let named = !wide || times < 1.5;
+                let named = span < 2.5 || times < 1.5;
+                // So many lines would be a grey area.
+                if span > 5.0 && times > 1.5 {
+                    continue;
+                }
                 ticks.push(Tick { at, name: if named { name(10_f64.powf(at)) } else { String::new() } });
             }
             decade += 1.0;

@@ -131,17 +131,17 @@ fn at_rate(html: &mut Html, rows: &[&Row], rate: f64, style: impl Fn(&Row) -> us
     };
     let one: fn(&AtRate) -> (Quantiles, u64) = |at| (at.one, at.one_all.count());
     let last: fn(&AtRate) -> (Quantiles, u64) = |at| (at.last, at.last_all.count());
-    let columns = [
-        column("one, p50", one, |all| all.p50_ns),
-        column("one, p99", one, |all| all.p99_ns),
-        column("one, p99.9", one, |all| all.p999_ns),
-        column("last, p50", last, |all| all.p50_ns),
-        column("last, p99", last, |all| all.p99_ns),
-        column("last, p99.9", last, |all| all.p999_ns),
-    ];
-    let caption = "Latency of one receiver and of the last that a message reached. What is marked as not sustained is what \
-                   one sees of a system that is overloaded.";
-    columns::table(html, caption, rows, &columns);
+    for (who, of) in [("one receiver", one), ("the last receiver that a message reached", last)] {
+        let columns = [
+            column("p50", of, |all| all.p50_ns),
+            column("p99", of, |all| all.p99_ns),
+            column("p99.9", of, |all| all.p999_ns),
+        ];
+        let caption = format!(
+            "Latency of {who}. What is marked as not sustained is what one sees of a system that is overloaded."
+        );
+        columns::table(html, &caption, rows, &columns);
+    }
     let curves: Vec<(&str, usize, &Latencies)> = rows
         .iter()
         .filter_map(|row| Some((row.system.as_str(), style(row), &row.latency[find(row)?].last_all)))

@@ -6,8 +6,13 @@ use super::{curves, one};
 use crate::load::latencies::{Summary, human};
 use crate::load::{Latencies, Outcome};
 
+/// A figure of a summary.
+type Read = fn(&Summary) -> u64;
+/// A figure of a run.
+type Told = fn(&Outcome) -> f64;
+
 /// What of a histogram is compared.
-const FIGURES: [(&str, fn(&Summary) -> u64); 5] = [
+const FIGURES: [(&str, Read); 5] = [
     ("p50", |summary| summary.p50_ns),
     ("p90", |summary| summary.p90_ns),
     ("p99", |summary| summary.p99_ns),
@@ -43,7 +48,7 @@ pub(super) fn show(html: &mut Html, names: [&str; 2], outcomes: [&Outcome; 2]) {
         if ours.count() == 0 && theirs.count() == 0 {
             continue;
         }
-        html.subheading(format!("From {name}"));
+        html.subheading(name);
         html.table(&latencies(ours, theirs));
         if let Some(svg) = curves::percentiles(&[("A", 0, ours), ("B", 1, theirs)]) {
             html.figure(format!("Percentiles, {name}"), &svg);
@@ -66,7 +71,7 @@ fn warn(html: &mut Html, what: &str, differences: &[Difference]) {
 
 fn rates(first: &Outcome, second: &Outcome) -> Table {
     let mut table = Table::new("", &["", "A", "B", "B / A"]);
-    let figures: [(&str, fn(&Outcome) -> f64); 6] = [
+    let figures: [(&str, Told); 6] = [
         ("sent, messages/s", |outcome| outcome.sent.rate()),
         ("delivered, messages/s", Outcome::delivered_per_s),
         ("sent, messages", |outcome| outcome.sent.sent as f64),

@@ -15,6 +15,9 @@ pub const INTERPRETER: &str = "python3";
 /// The option of a task that says by which name the receivers may be found.
 pub const NAME: &str = "name";
 
+/// Counted as 1 by a sender that found them so, as 0 by one that had to be told their addresses.
+pub const BY_NAME: &str = "by_name";
+
 /// What starts the sender.
 ///
 /// # Errors
@@ -54,7 +57,7 @@ impl From<Report> for Sent {
             own_lag: latencies(&report.own_lag_ns),
             series: Vec::new(),
         };
-        let counters = [("by_name".to_owned(), u64::from(report.by_name))].into();
+        let counters = [(BY_NAME.to_owned(), u64::from(report.by_name))].into();
         Self { paced, counters, cpu_s: report.cpu_s }
     }
 }
@@ -80,6 +83,6 @@ mod tests {
         assert_eq!((sent.paced.sent, sent.paced.abandoned, sent.paced.start_ns), (2, 1, 5));
         assert_eq!(sent.paced.call.summary().max_ns, 40);
         assert_eq!((sent.paced.lag.count(), sent.paced.own_lag.count()), (2, 2));
-        assert_eq!(sent.counters["by_name"], 1);
+        assert_eq!(sent.counters[BY_NAME], 1);
     }
 }

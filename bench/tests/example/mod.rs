@@ -33,7 +33,7 @@ pub(super) fn outcome(system: &str) -> Outcome {
         let due_ns = mono_ns().saturating_sub(1_000 * seq);
         let mut payload = [0; 64];
         Stamp { run: 7, seq, due_ns }.write(&mut payload);
-        let there = (0..receivers).filter(|receiver| (seq + *receiver as u64) % 17 != 0);
+        let there = (0..receivers).filter(|receiver| !(seq + *receiver as u64).is_multiple_of(17));
         there.for_each(|receiver| books.take(receiver, &payload));
         paced.lag.record(1_000 + seq);
         paced.call.record(2_000 + seq);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use headcast_bench::load::part::{Ready, Task};
-use rusteron_media_driver::{AeronCError, AeronDriver, AeronDriverContext};
+use rusteron_media_driver::{AeronDriver, AeronDriverContext};
 
 use super::settings::Settings;
-use super::{Side, c_string};
+use super::{Side, c_string, failed};
 use crate::invalid;
 
 /// What the driver keeps beside the logs.
@@ -34,24 +34,24 @@ pub(crate) fn drive(task: &Task) -> io::Result<()> {
         // Its sleeps end when they should, on all of its threads; by default one ends up to 50 us later.
         let _ = nix::sys::prctl::set_timerslack(1);
     }
-    let context = AeronDriverContext::new().map_err(|error| failed(&error))?;
+    let context = AeronDriverContext::new().map_err(|error| failed("the media driver", &error))?;
     let directory = c_string(side.directory(task).display().to_string())?;
     let set = || {
         context.set_dir(&directory)?;
         context.set_dir_delete_on_start(true)?;
         context.set_dir_delete_on_shutdown(true)
     };
-    set().map_err(|error| failed(&error))?;
+    set().map_err(|error| failed("the media driver", &error))?;
     settings.apply(&context)?;
-    let driver = AeronDriver::new(&context).map_err(|error| failed(&error))?;
-    driver.start(true).map_err(|error| failed(&error))?;
+    let driver = AeronDriver::new(&context).map_err(|error| failed("the media driver", &error))?;
+    driver.start(true).map_err(|error| failed("the media driver", &error))?;
     let ended = end_with_input()?;
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, &Ready { ready: Vec::new() })?;
     out.write_all(b"\n")?;
     out.flush()?;
     while !ended.load(SeqCst) {
-        driver.main_idle_strategy(driver.main_do_work().map_err(|error| failed(&error))?);
+        driver.main_idle_strategy(driver.main_do_work().map_err(|error| failed("the media driver", &error))?);
     }
     Ok(())
 }
@@ -94,8 +94,4 @@ fn room(directory: &Path) -> io::Result<u64> {
         io::Error::new(io::Error::from(errno).kind(), format!("{}: {errno}", directory.display()))
     })?;
     Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
-}
-
-fn failed(error: &AeronCError) -> io::Error {
-    io::Error::other(format!("the media driver: aeron says: {error}"))
 }

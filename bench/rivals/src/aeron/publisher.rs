@@ -32,7 +32,8 @@ const COUNTERS: [(Counter, &str); 5] = [
 struct Publisher {
     publication: AeronExclusivePublication,
     client: Aeron,
-    back_pressured: u64,
+    /// Messages that found no room at first.
+    waited: u64,
     refused: u64,
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn publish(task: &Task) -> io::Result<()> {
         .async_add_exclusive_publication(&channel, STREAM)
         .and_then(|adding| adding.poll_blocking(ANSWER))
         .map_err(|error| failed(&format!("the publication {}", channel.to_string_lossy()), &error))?;
-    let publisher = Publisher { publication, client, back_pressured: 0, refused: 0 };
+    let publisher = Publisher { publication, client, waited: 0, refused: 0 };
     publisher.add_destinations(task)?;
     publisher.gather(task)?;
     part::publish(task, publisher)
@@ -93,42 +94,36 @@ impl Publisher {
     /// Tries again while there is no room; `false` when there was none for too long.
     #[cold]
     fn retry(&mut self, payload: &[u8], first: &AeronOfferError) -> io::Result<bool> {
+        judge(first)?;
+        self.waited += 1;
         let deadline_ns = mono_ns().saturating_add(nanos(PATIENCE));
-        let mut error = self.judge(first)?;
-        for turn in 0_u32.. {
+        let mut turns = 0;
+        while mono_ns() <= deadline_ns {
             match self.publication.offer(payload) {
                 Ok(_) => return Ok(true),
-                Err(again) => error = self.judge(&again)?,
+                Err(error) => judge(&error)?,
             }
-            if mono_ns() > deadline_ns {
-                break;
-            }
-            if turn < SPINS {
+            if turns < SPINS {
+                turns += 1;
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
             }
         }
-        let () = error;
         self.refused += 1;
         Ok(false)
     }
+}
 
-    /// Whether it is worth another try.
-    fn judge(&mut self, error: &AeronOfferError) -> io::Result<()> {
-        match error {
-            AeronOfferError::BackPressured => self.back_pressured += 1,
-            // The log is being rotated.
-            AeronOfferError::AdminAction => {}
-            AeronOfferError::NotConnected => {
-                return Err(io::Error::new(
-                    io::ErrorKind::NotConnected,
-                    "aeron: no receiver is connected any more",
-                ));
-            }
-            error => return Err(io::Error::other(format!("aeron does not take the message: {error}"))),
+/// Whether it is worth another try.
+fn judge(error: &AeronOfferError) -> io::Result<()> {
+    match error {
+        // There is no room, or the log is being rotated.
+        AeronOfferError::BackPressured | AeronOfferError::AdminAction => Ok(()),
+        AeronOfferError::NotConnected => {
+            Err(io::Error::new(io::ErrorKind::NotConnected, "aeron: no receiver is connected any more"))
         }
-        Ok(())
+        error => Err(io::Error::other(format!("aeron does not take the message: {error}"))),
     }
 }
 
@@ -147,8 +142,7 @@ impl Transport for Publisher {
     }
 
     fn counters(&self) -> Vec<(String, u64)> {
-        let mut counters =
-            vec![("back_pressured".into(), self.back_pressured), ("refused".into(), self.refused)];
+        let mut counters = vec![("waited".into(), self.waited), ("refused".into(), self.refused)];
         let reader = self.client.counters_reader();
         for (counter, name) in COUNTERS {
             // Their numbers are those of the first counters that there are.

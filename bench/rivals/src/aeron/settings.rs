@@ -9,7 +9,7 @@ use std::time::Duration;
 use headcast_bench::load::part::Task;
 use rusteron_media_driver::{AeronCError, AeronDriverContext, bindings::aeron_threading_mode_enum as Mode};
 
-use super::c_string;
+use super::{c_string, failed};
 use crate::invalid;
 
 const KIB: usize = 1 << 10;
@@ -157,7 +157,7 @@ impl Tuning {
             context.set_network_publication_max_messages_per_send(self.batch)?;
             Ok(())
         };
-        all().map_err(|error| io::Error::other(format!("a setting of the driver: aeron says: {error}")))
+        all().map_err(|error| failed("a setting of the driver", &error))
     }
 }
 

@@ -23,12 +23,15 @@ pub(super) struct Figure {
     pub(super) counts: bool,
 }
 
+/// Where the figure of a system is.
+type Of<'a> = dyn Fn(&Row) -> Option<Figure> + 'a;
+
 /// One figure of each system.
 pub(super) struct Column<'a> {
     name: &'static str,
     better: Better,
     told: Box<dyn Fn(f64) -> String + 'a>,
-    of: Box<dyn Fn(&Row) -> Option<Figure> + 'a>,
+    of: Box<Of<'a>>,
 }
 
 impl Figure {
