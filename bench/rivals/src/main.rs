@@ -7,6 +7,9 @@ mod aeron;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 
+#[cfg(not(any(feature = "aeron", feature = "zeromq")))]
+compile_error!("without a system there is nothing to play: choose the features aeron, zeromq or both");
+
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;

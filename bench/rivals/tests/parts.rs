@@ -91,7 +91,6 @@ fn check(mut sender: Part, mut receivers: Part, count: u64) {
     receivers.end();
 }
 
-#[cfg(feature = "zeromq")]
 #[test]
 fn zeromq_brings_every_message_to_every_receiver() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -105,7 +104,6 @@ fn zeromq_brings_every_message_to_every_receiver() {
     check(sender, receivers, 3);
 }
 
-#[cfg(feature = "aeron")]
 #[test]
 fn aeron_brings_every_message_to_every_receiver_at_its_defaults_and_tuned_and_in_fragments() {
     for (system, receivers, size) in
@@ -132,7 +130,6 @@ fn aeron_brings_every_message_to_every_receiver_at_its_defaults_and_tuned_and_in
     }
 }
 
-#[cfg(feature = "aeron")]
 #[test]
 fn a_part_that_cannot_begin_says_why_on_one_line() {
     let directory = tempfile::tempdir().expect("a directory");

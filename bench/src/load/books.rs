@@ -35,7 +35,10 @@ pub struct Books {
     all: Latencies,
     /// Messages of the warm-up that came.
     warm_up: u64,
+    /// When the last measured message came.
     last_ns: u64,
+    /// When anything of this run came, repeated or of the warm-up, as well.
+    heard_ns: u64,
     interval: Latencies,
     interval_ns: u64,
     series: Vec<Interval>,
@@ -68,6 +71,7 @@ impl Books {
             all: Latencies::new(),
             warm_up: 0,
             last_ns: 0,
+            heard_ns: 0,
             interval: Latencies::new(),
             interval_ns: mono_ns(),
             series: Vec::new(),
@@ -86,11 +90,12 @@ impl Books {
             book.ledger.enter_foreign();
             return;
         };
+        let now_ns = mono_ns();
+        self.heard_ns = now_ns;
         let Some(seq) = stamp.seq.checked_sub(self.expected.warm_up) else {
             self.warm_up += 1;
             return;
         };
-        let now_ns = mono_ns();
         if book.ledger.enter(seq) != Entry::First {
             return;
         }
@@ -127,7 +132,7 @@ impl Books {
         let now_ns = mono_ns();
         let since_ns = *self.ending_ns.get_or_insert(now_ns);
         let complete = self.books.iter().all(|book| book.closed.is_some() || book.ledger.received() >= sent);
-        let quiet = now_ns.saturating_sub(self.last_ns.max(since_ns)) > QUIET_NS;
+        let quiet = now_ns.saturating_sub(self.heard_ns.max(since_ns)) > QUIET_NS;
         complete || quiet || now_ns - since_ns > DRAIN_NS
     }
 
