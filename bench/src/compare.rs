@@ -19,6 +19,8 @@ mod trial;
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use options::Options;
@@ -65,6 +67,13 @@ struct Stage {
 /// written. A system that fails is told in the result.
 pub fn run(options: &Options) -> Result<Comparison, Box<dyn Error>> {
     let options = options.checked()?;
+    options.prepare()?;
+    // What is started here is ended by us, whoever ends us: a trial is brought to its end, and no other is begun.
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopped))?;
+        signal_hook::flag::register(signal, Arc::clone(&stopped))?;
+    }
     let stage = options.stage()?;
     let (systems, unavailable) = probe(&options, &stage);
     if systems.is_empty() {
@@ -93,7 +102,7 @@ pub fn run(options: &Options) -> Result<Comparison, Box<dyn Error>> {
         missing: Vec::new(),
         notes: notes(),
     };
-    let mut round = Round::new(&options, &stage, start + options.deadline);
+    let mut round = Round::new(&options, &stage, start + options.deadline, &stopped);
     for number in 0..options.rounds {
         let complete = round.run(number, &mut gathered);
         comparison.rounds += usize::from(complete);

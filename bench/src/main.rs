@@ -137,21 +137,28 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Run { options, json } => {
             prepare(options.output.as_deref())?;
             let outcome = run::run(&options)?;
+            // A full disk does not take what was measured away, nor does a reader that has gone.
+            let printed = print(&mut out, json, &outcome);
             if let Some(directory) = &options.output {
                 report::files::write(directory, &outcome)?;
             }
-            print(&mut out, json, &outcome)?;
+            printed?;
             if !outcome.is_valid() {
                 return Err("the run is not valid: its figures do not count".into());
             }
         }
         Command::Sweep { options, json } => {
             prepare(options.output.as_deref())?;
-            let sweep = sweep::run(&options)?;
-            if let Some(directory) = &options.output {
-                report::files::write_json(directory, report::files::SWEEP, &sweep)?;
-            }
-            print(&mut out, json, &sweep)?;
+            let mut written = Ok(());
+            // What was written last has everything: only its failure is one.
+            let sweep = sweep::run(&options, |sweep| {
+                if let Some(directory) = &options.output {
+                    written = report::files::write_json(directory, report::files::SWEEP, sweep);
+                }
+            })?;
+            let printed = print(&mut out, json, &sweep);
+            written?;
+            printed?;
         }
         Command::Compare { options, json } => {
             let comparison = compare::run(&options)?;

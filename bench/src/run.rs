@@ -1,5 +1,6 @@
 //! One run at a fixed rate: an open loop, to receivers of its own or to whoever is behind a name.
 
+mod meter;
 mod options;
 mod table;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use headcast::PublisherBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use meter::Meter;
 pub use options::Options;
 pub(crate) use options::mode;
 
@@ -34,21 +36,30 @@ const LAST_REPAIRS: Duration = Duration::from_millis(500);
 /// the name.
 pub fn run(options: &Options) -> Result<Outcome, Box<dyn Error>> {
     options.check()?;
-    let pace =
-        Pace::lasting(options.rate, options.warm_up, options.duration, options.size, getrandom::u32()?);
     let progress = Progress::start(options);
-    let outcome = match &options.to {
-        Some(to) => one_way(options, to, pace),
-        None => to_ourselves(options, pace),
-    };
+    let outcome = step(options);
     progress.finish();
     outcome
+}
+
+/// Runs it without a progress bar, for whoever shows one of its own.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn step(options: &Options) -> Result<Outcome, Box<dyn Error>> {
+    options.check()?;
+    let pace =
+        Pace::lasting(options.rate, options.warm_up, options.duration, options.size, getrandom::u32()?);
+    match &options.to {
+        Some(to) => one_way(options, to, pace),
+        None => to_ourselves(options, pace),
+    }
 }
 
 /// To receivers that are not ours: only what leaves is seen.
 fn one_way(options: &Options, to: &str, pace: Pace) -> Result<Outcome, Box<dyn Error>> {
     let mut sender = sender(options.publisher(pace.run).source(options.source(to)?))?;
-    measure(options, pace, &mut sender, |sender, _| {
+    measure(options, pace, &mut sender, None, |sender, _| {
         finish(sender, LAST_REPAIRS)?;
         Ok(None)
     })
@@ -82,7 +93,8 @@ fn to_ourselves(options: &Options, pace: Pace) -> Result<Outcome, Box<dyn Error>
         audience.receive()
     })?;
     let outcome = sender(options.publisher(pace.run).peers(addresses)).and_then(|mut sender| {
-        measure(options, pace, &mut sender, |sender, paced| {
+        let meter = Meter::start(core)?;
+        measure(options, pace, &mut sender, Some(meter), |sender, paced| {
             control.finish(paced.sent);
             while !thread.is_finished() {
                 sender.finish(LOOK)?;
@@ -104,19 +116,22 @@ fn sender(builder: PublisherBuilder) -> Result<system::Publisher, Box<dyn Error>
     Ok(system::Publisher::new(publisher))
 }
 
-/// Sends, waits by `drain` until everything has come, and puts together what there is to say.
+/// Sends, waits by `drain` until everything has come, and puts together what there is to say; `meter` is on the
+/// receivers' side, where that is ours.
 fn measure<T: Transport>(
     options: &Options,
     pace: Pace,
     sender: &mut T,
+    meter: Option<Meter>,
     drain: impl FnOnce(&mut T, &Paced) -> Result<Option<Received>, Box<dyn Error>>,
 ) -> Result<Outcome, Box<dyn Error>> {
     let cores = options.cores.0;
     let pinned = cores.map(|[core, _]| pin::pinned(core)).transpose()?;
     let (drops, watch) = (Drops::now(), Watch::start());
     let sent = pace.play(sender)?;
-    let health = watch.end(&sent);
+    let mut health = watch.end(&sent);
     let received = drain(sender, &sent)?;
+    health.pauses = meter.map(Meter::end).transpose()?;
     drop(pinned);
     let mut complaints = health.complaints(&sent, pace.rate, pace.measured());
     let closed =
@@ -158,7 +173,7 @@ struct Progress(ProgressBar);
 
 impl Progress {
     fn start(options: &Options) -> Self {
-        let all = options.warm_up + options.duration;
+        let all = options.warm_up.saturating_add(options.duration);
         let bar = ProgressBar::new(u64::try_from(all.as_millis()).unwrap_or(u64::MAX))
             .with_style(ProgressStyle::with_template("[{bar:30}] {msg}").expect("a valid template"));
         bar.set_message(format!("{} messages/s for {}", options.rate, humantime::format_duration(all)));

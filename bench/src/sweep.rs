@@ -50,8 +50,9 @@ pub struct Options {
     /// Send the payload alone.
     #[arg(long)]
     pub raw: bool,
-    /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel.
-    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "0,1", value_parser = usage::cores)]
+    /// The cores to keep the sender and the receivers on; `auto` takes the first two that it may run on, `none` leaves
+    /// them to the kernel, as `auto` does where there are not two.
+    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "auto", value_parser = usage::cores)]
     pub cores: usage::Cores,
     /// Write sweep.json into this directory; `report` makes a page of it.
     #[arg(long, value_name = "DIR")]
@@ -112,9 +113,11 @@ impl Limit {
     #[must_use]
     pub fn of(outcome: &Outcome, p99_low_ns: u64) -> Vec<Self> {
         let mut gave = Vec::new();
-        let schedule_s = outcome.settings.duration_s;
-        let achieved = outcome.sent.sent as f64 / (outcome.sent.took_ns as f64 / 1e9).max(schedule_s);
-        let part = achieved / outcome.settings.rate;
+        let (sent, rate) = (&outcome.sent, outcome.settings.rate);
+        // Whole messages only: what is left of the duration after the last is nobody's.
+        let schedule_s = (sent.sent + sent.refused + sent.abandoned) as f64 / rate;
+        let achieved = sent.sent as f64 / (sent.took_ns as f64 / 1e9).max(schedule_s);
+        let part = achieved / rate;
         if part < ACHIEVED_MIN {
             gave.push(Self::Rate(part));
         }
@@ -134,14 +137,12 @@ fn p99_ns(outcome: &Outcome) -> u64 {
     outcome.received.as_ref().map_or(0, |received| received.latency.at(0.99))
 }
 
-/// Goes through all of it.
+/// Goes through all of it. `keep` gets what there is after each knee: a later step may fail.
 ///
 /// # Errors
-/// As a single run.
-pub fn run(options: &Options) -> Result<Sweep, Box<dyn Error>> {
-    let doubling = (0..DOUBLINGS_MAX).map(|step| 1_000.0 * f64::from(1 << step)).collect();
-    let mut rates: Vec<f64> = if options.rates.is_empty() { doubling } else { options.rates.clone() };
-    rates.sort_by(f64::total_cmp);
+/// As a single run; options that do not go together before anything is measured.
+pub fn run(options: &Options, mut keep: impl FnMut(&Sweep)) -> Result<Sweep, Box<dyn Error>> {
+    let rates = options.checked_rates()?;
     let mut sweep = Sweep { schema: SCHEMA, machine: Machine::this(), points: Vec::new(), knees: Vec::new() };
     let progress = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {pos} steps, {elapsed}: {msg}").expect("a valid template"),
@@ -150,6 +151,7 @@ pub fn run(options: &Options) -> Result<Sweep, Box<dyn Error>> {
         for &size in &options.sizes {
             let knee = climb(options, &rates, receivers, size, &mut sweep.points, &progress)?;
             sweep.knees.push(knee);
+            keep(&sweep);
         }
     }
     progress.finish_and_clear();
@@ -168,8 +170,13 @@ fn climb(
     let mut knee = Knee { receivers, size, kept: None, gave_at: None, gave: Vec::new() };
     let mut p99_low_ns = None;
     for &rate in rates {
+        let run = options.of(rate, receivers, size);
+        // Rates that were asked for can all be had; the doublings end where the books do.
+        if run.check().is_err() {
+            break;
+        }
         progress.set_message(format!("{receivers} receivers, {size} B, {rate} messages/s"));
-        let (outcome, gave) = step(&options.of(rate, receivers, size), &mut p99_low_ns)?;
+        let (outcome, gave) = step(&run, &mut p99_low_ns)?;
         progress.inc(1);
         points.push(Point { outcome, gave: gave.clone() });
         if !gave.is_empty() {
@@ -188,7 +195,7 @@ fn step(
 ) -> Result<(Outcome, Vec<Limit>), Box<dyn Error>> {
     let mut best: Option<(Outcome, Vec<Limit>)> = None;
     for _ in 0..TRIES {
-        let outcome = run::run(options)?;
+        let outcome = run::step(options)?;
         let low_ns = p99_low_ns.unwrap_or_else(|| p99_ns(&outcome));
         let gave = Limit::of(&outcome, low_ns);
         let done = gave.is_empty() && outcome.is_valid();
@@ -205,6 +212,24 @@ fn step(
 }
 
 impl Options {
+    /// The rates to go through, ascending.
+    ///
+    /// # Errors
+    /// When one of the runs cannot be; of the doublings, which are not asked for, only the first has to be possible.
+    fn checked_rates(&self) -> Result<Vec<f64>, usage::Usage> {
+        let doubling = (0..DOUBLINGS_MAX).map(|step| 1_000.0 * f64::from(1 << step)).collect();
+        let is_doubling = self.rates.is_empty();
+        let mut rates: Vec<f64> = if is_doubling { doubling } else { self.rates.clone() };
+        rates.sort_by(f64::total_cmp);
+        let asked = if is_doubling { &rates[..1] } else { &rates[..] };
+        for &receivers in &self.receiver_counts {
+            for &size in &self.sizes {
+                asked.iter().try_for_each(|rate| self.of(*rate, receivers, size).check())?;
+            }
+        }
+        Ok(rates)
+    }
+
     /// A single run of it.
     fn of(&self, rate: f64, receivers: usize, size: usize) -> run::Options {
         run::Options {

@@ -1,6 +1,10 @@
 //! A comparison adds up: what was sent, delivered and lost. Not how fast anything is.
 
+#[expect(dead_code, reason = "the tests of the report need the rest")]
+mod example;
+
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
@@ -10,6 +14,12 @@ use headcast_bench::compare::{self, Comparison, Options};
 struct Line {
     #[command(flatten)]
     options: Options,
+}
+
+/// Comparisons run one at a time: beside another one no rate is sustained.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn options(arguments: &[&str]) -> Options {
@@ -26,17 +36,18 @@ const SMALL: [&str; 14] = [
     "--rates",
     "200",
     "--duration",
-    "300ms",
+    "500ms",
     "--warm-up",
-    "50ms",
+    "100ms",
     "--search",
-    "200ms",
+    "500ms",
     "--max-rate",
     "500",
 ];
 
 #[test]
 fn a_comparison_with_a_broker_adds_up() {
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("results");
     let output = output.to_str().expect("text");
@@ -52,20 +63,23 @@ fn a_comparison_with_a_broker_adds_up() {
         assert_eq!(row.errors, Vec::<String>::new(), "{}", row.system);
         assert_eq!((row.receivers, row.size, row.latency.len()), (2, 64, 1));
         let at = &row.latency[0];
-        // 200 messages/s for 300 ms, in each of two rounds.
-        assert_eq!((at.trials, at.sent), (2, 120), "{}", row.system);
+        // 200 messages/s for 500 ms, in each of two rounds.
+        assert_eq!((at.trials, at.sent), (2, 200), "{}", row.system);
         assert_eq!(at.received + at.lost, at.sent * 2);
         assert_eq!((at.lost, at.duplicates), (0, 0), "{}: on an idle loopback", row.system);
-        assert_eq!(at.one_all.count(), if at.sustained { 120 * at.sustained_trials as u64 } else { 240 });
+        assert_eq!(at.one_all.count(), if at.sustained { 200 * at.sustained_trials as u64 } else { 400 });
         assert_eq!(at.last_all.count() * 2, at.one_all.count());
         assert!(at.one.p50_ns.min <= at.last.p50_ns.max && at.one.p50_ns.median > 0.0);
-        let found = row.throughput.expect("a rate that is sustained");
-        assert!((1..=2).contains(&found.searches));
-        // Two receivers: each message is delivered twice.
-        assert!(found.delivered_per_s.max <= 2.05 * found.sent_per_s.max, "{found:?}");
-        assert!(found.sent_per_s.max <= 500.0);
-        for cost in [row.low, row.knee] {
-            let cost = cost.expect("a cost");
+        // A machine that is busy with something else sustains no rate, which is no error in what is added up.
+        assert_eq!(row.knee.is_some(), row.throughput.is_some(), "{}", row.system);
+        if let Some(found) = row.throughput {
+            assert!((1..=2).contains(&found.searches));
+            // Two receivers: each message is delivered twice.
+            assert!(found.delivered_per_s.max <= 2.05 * found.sent_per_s.max, "{found:?}");
+            assert!(found.sent_per_s.max <= 500.0);
+        }
+        assert!(row.low.is_some(), "{}", row.system);
+        for cost in [row.low, row.knee].into_iter().flatten() {
             assert!(cost.cpu_s_per_million.min > 0.0 && cost.rate > 0.0);
             assert!(cost.calls_per_delivery.is_none_or(|calls| calls > 0.0 && calls < 1_000.0), "{cost:?}");
         }
@@ -74,13 +88,16 @@ fn a_comparison_with_a_broker_adds_up() {
     let stored: Comparison = serde_json::from_str(&stored).expect("a comparison");
     assert_eq!(stored.rows.len(), 2);
     assert_eq!(stored.rows[0].latency[0].one_all.count(), comparison.rows[0].latency[0].one_all.count());
-    for text in [comparison.to_string(), comparison.markdown()] {
-        assert!(text.contains("2 receivers, 64 B") && text.contains("redis"), "{text}");
+    for (name, told) in [("compare.txt", comparison.to_string()), ("compare.md", comparison.markdown())] {
+        assert!(told.contains("2 receivers, 64 B") && told.contains("redis"), "{told}");
+        let stored = std::fs::read_to_string(directory.path().join("results").join(name)).expect("a table");
+        assert_eq!(stored, told, "{name}");
     }
 }
 
 #[test]
 fn who_cannot_take_part_is_named_with_the_reason() {
+    let _alone = alone();
     let small = [
         &SMALL[..],
         &[
@@ -115,6 +132,7 @@ fn who_cannot_take_part_is_named_with_the_reason() {
 
 #[test]
 fn a_deadline_ends_it_and_says_what_is_missing() {
+    let _alone = alone();
     let mut options = options(&[&SMALL[..], &["--systems", "headcast", "--rounds", "3"]].concat());
     options.deadline = Duration::ZERO;
     let comparison = compare::run(&options).expect("a comparison");
@@ -128,12 +146,38 @@ fn a_deadline_ends_it_and_says_what_is_missing() {
 }
 
 #[test]
+fn the_tables_say_who_is_best_and_where_headcast_is_not() {
+    let comparison = example::comparison();
+    let markdown = comparison.markdown();
+    for told in [
+        "**10.0 us (9.00-11.0)**, 50.0 us (45.0-60.0), **90.0 us**",
+        "**at least 200 k (180-220)**",
+        "- delivered/s: <script",
+        "is best, 2.00 x headcast\n",
+        "is best, 0.80 x headcast (their rounds overlap)\n",
+        "- CPU s/million, slow: redis is best, headcast has no figure\n",
+        "- redis at 1000/s: 1 of 2 trials: ",
+        "| nats | not sustained (0.00 % not there in time) |",
+        "- aeron took no part: no compiler\n",
+    ] {
+        assert!(markdown.contains(told), "{told}: {markdown}");
+    }
+    assert!(!markdown.contains("- p50 of"), "there it is best: {markdown}");
+    let text = comparison.to_string();
+    assert!(
+        !text.contains("**") && text.contains("10.0 us (9.00-11.0), 50.0 us (45.0-60.0), 90.0 us"),
+        "{text}"
+    );
+    assert!(text.contains("headcast: a trial failed: headcast did not start once"), "{text}");
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_2_and_what_would_be_right() {
     for (arguments, right) in [
         (["--systems", "carrier-pigeon"], "redis"),
         (["--duration", "0s"], "up to 1m"),
         (["--unavailable", "aeron"], "aeron=cmake is missing"),
-        (["--cores", "99,100"], "numbered from 0"),
+        (["--cores", "99,100"], "or auto; or none"),
     ] {
         let program = env!("CARGO_BIN_EXE_headcast-bench");
         let output = Command::new(program).arg("compare").args(arguments).output().expect("it starts");

@@ -133,6 +133,28 @@ fn a_run_beside_itself_has_ratios_of_one() {
 }
 
 #[test]
+fn positions_of_two_runs_stand_in_one_picture() {
+    let run = written(&example::outcome("headcast"));
+    let page = page(&[run.path(), run.path()]);
+    let (_, picture) = page.split_once("Latency of each receiver").expect("a picture");
+    let picture = picture.split_once("</figure>").expect("its end").0;
+    for line in ["A, p50", "A, p99", "B, p50", "B, p99"] {
+        assert!(picture.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn what_receivers_of_others_got_is_not_told_as_nothing() {
+    let ours = example::outcome("headcast");
+    let theirs = Outcome { received: None, ..ours.clone() };
+    let page = page(&[written(&ours).path(), written(&theirs).path()]);
+    for name in ["delivered, messages/s", "not there in time, deliveries", "not there in time, part of"] {
+        let row = page.split("<tr>").find(|row| row.contains(name)).expect("a row");
+        assert!(row.matches("<td>-</td>").count() == 2, "{row}");
+    }
+}
+
+#[test]
 fn what_differs_between_two_runs_is_said() {
     let first = example::outcome(EVIL);
     let mut second = first.clone();

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headcast::clock::mono_ns;
@@ -14,7 +14,15 @@ use headcast_bench::load::stamp::Stamp;
 use headcast_bench::load::{Audience, Expected, Pace, Paced, Reader, Transport};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::{setsockopt, sockopt};
 use std::os::fd::AsRawFd;
+
+/// The tests of this file run one at a time: each has senders that keep a schedule, on few cores.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed has nothing in it that another one could find broken.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// To one receiver, by a plain socket.
 struct Direct(UdpSocket);
@@ -45,10 +53,18 @@ struct Faulty {
     swapped: Option<Vec<u8>>,
 }
 
+/// What a receiver asks the kernel for, in bytes.
+const BUFFER: usize = 4 << 20;
+
 impl Faulty {
     fn new(fate: fn(u64) -> Fate, delay: Duration) -> (Self, SocketAddr) {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         socket.set_nonblocking(true).expect("not blocking");
+        // Nothing but what it is told to lose is lost, also while its thread does not run for a while. Beyond the
+        // kernel's limit only for who may; the limit else.
+        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))
+            .expect("a buffer");
         let address = socket.local_addr().expect("an address");
         let delay_ns = u64::try_from(delay.as_nanos()).expect("short");
         (Self { socket, fate, delay_ns, waiting: VecDeque::new(), swapped: None }, address)
@@ -124,6 +140,7 @@ fn pace(rate: f64, messages: u64) -> Pace {
 
 #[test]
 fn an_injected_delay_is_measured_as_what_it_is() {
+    let _alone = alone();
     let delay = Duration::from_millis(30);
     let (_, received) = drive(pace(500.0, 500), Faulty::new(|_| Fate::Handed, delay), |direct| direct);
     let summary = received.latency.summary();
@@ -137,6 +154,7 @@ fn an_injected_delay_is_measured_as_what_it_is() {
 
 #[test]
 fn injected_losses_are_counted_and_so_is_the_longest_gap() {
+    let _alone = alone();
     let fate = |seq| if seq % 10 == 0 || (200..230).contains(&seq) { Fate::Lost } else { Fate::Handed };
     let (paced, received) = drive(pace(2_000.0, 1_000), Faulty::new(fate, Duration::ZERO), |direct| direct);
     let account = received.receivers[0].account;
@@ -149,6 +167,7 @@ fn injected_losses_are_counted_and_so_is_the_longest_gap() {
 
 #[test]
 fn a_duplicate_and_a_reordering_are_counted_as_what_they_are() {
+    let _alone = alone();
     let fate = |seq: u64| match seq % 50 {
         7 => Fate::Twice,
         20 => Fate::Swapped,
@@ -181,6 +200,7 @@ impl Transport for Stalled {
 
 #[test]
 fn a_stalled_publisher_delays_all_that_were_due_meanwhile() {
+    let _alone = alone();
     let time = Duration::from_millis(200);
     let stalled = |direct| Stalled { direct, sent: 0, at: 500, time };
     let (paced, received) =
@@ -219,6 +239,7 @@ impl Transport for Asleep {
 
 #[test]
 fn a_lagging_harness_invalidates_its_run() {
+    let _alone = alone();
     let watch = Watch::start();
     let asleep = |direct| Asleep { direct, woken: Arc::default() };
     let pace = pace(1_000.0, 1_000);
@@ -247,6 +268,7 @@ impl Transport for Slow {
 
 #[test]
 fn what_cannot_be_sent_at_the_rate_is_given_up_and_not_valid() {
+    let _alone = alone();
     let watch = Watch::start();
     let pace = pace(1_000.0, 1_000_000);
     let (paced, received) = drive(pace, Faulty::new(|_| Fate::Handed, Duration::ZERO), Slow);

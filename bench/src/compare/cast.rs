@@ -1,6 +1,5 @@
 //! The processes of a trial: the sender, the receivers, and whatever the system needs between them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::Path;
@@ -14,7 +13,7 @@ use super::parts::{self, MODE, RELAY};
 use super::systems::{self, Kind, SIDECAR_MODE};
 use super::trial::Case;
 use crate::load::Pace;
-use crate::load::part::{Ready, SLEEP, Sent, Task};
+use crate::load::part::{Ready, SPIN, Sent, Task};
 use crate::peers::following;
 use crate::systems::server::Server;
 use crate::systems::{gstreamer, python};
@@ -43,7 +42,7 @@ impl Cast {
         stage: &Stage,
         case: Case<'_>,
         pace: Pace,
-        sleeps: bool,
+        spin: Duration,
         directory: &Path,
     ) -> Result<Self, String> {
         let kind =
@@ -56,7 +55,7 @@ impl Cast {
             server: None,
             peers: free_peers(case.receivers)?,
             directory: directory.to_owned(),
-            options: if sleeps { [(SLEEP.into(), String::new())].into() } else { BTreeMap::new() },
+            options: [(SPIN.into(), spin.as_nanos().to_string())].into(),
         };
         Starting { stage, kind, directory, task, others: Vec::new(), server: None }.start()
     }
@@ -159,19 +158,18 @@ impl Starting<'_> {
         self.task.options.insert(option.to_owned(), value.to_owned());
     }
 
-    fn core(&self, receiving: bool) -> Option<usize> {
-        self.stage.cores.map(|cores| cores[usize::from(receiving)])
-    }
-
     /// The program that knows the system, as one of its sides.
     fn part(&self, name: &str, side: &str) -> Result<Process, String> {
         let receiving = side == "subscribe";
-        let task = Task { core: self.core(receiving), ..self.task.clone() };
+        // Whatever stands between the two goes where the kernel puts it, servers, relays and drivers alike.
+        let core = self.stage.cores.filter(|_| side != "driver").map(|cores| cores[usize::from(receiving)]);
+        let task = Task { core, ..self.task.clone() };
         let mut command = if self.kind == Kind::Python && !receiving {
             python::command(&task)?
         } else {
             let mut command = if matches!(self.kind, Kind::ZeroMq | Kind::Aeron) {
-                Command::new(self.stage.rivals.as_deref().unwrap_or(Path::new("headcast-bench-rivals")))
+                let program = self.stage.rivals.as_deref().unwrap_or(Path::new("headcast-bench-rivals"));
+                without(Command::new(program), "AERON_")
             } else {
                 let mut command = Command::new(&self.stage.program);
                 command.arg("part");
@@ -180,7 +178,7 @@ impl Starting<'_> {
             command.arg(side).arg(json(&task)?);
             command
         };
-        Process::start(name, &mut command, None, self.directory)
+        Process::start(name, &mut command, self.directory)
     }
 
     /// A media driver on each side, as on two hosts.
@@ -203,7 +201,7 @@ impl Starting<'_> {
             // Others than the one that publishes need no room.
             command.args(["--listen", &peer.to_string(), "--forward", &to, "--publishers", "2"]);
             let name = format!("subscriber-{at}");
-            self.others.push(Process::start(&name, &mut command, self.core(true), self.directory)?);
+            self.others.push(Process::start(&name, &mut command, self.directory)?);
         }
         for subscriber in &mut self.others {
             subscriber.logs(" ready", READY)?;
@@ -213,20 +211,14 @@ impl Starting<'_> {
         let mut command = self.headcast("relay");
         command.args(["--listen", &listen, "--peers", &peers.join(","), "--mode", SIDECAR_MODE]);
         command.args(["--publisher-id", "1"]);
-        let mut relay = Process::start("relay", &mut command, self.core(false), self.directory)?;
+        let mut relay = Process::start("relay", &mut command, self.directory)?;
         relay.logs(" ready", READY)?;
         self.others.push(relay);
         Ok(())
     }
 
     fn headcast(&self, command: &str) -> Command {
-        let mut headcast = Command::new(&self.stage.headcast);
-        // Each of its options can be set in the environment, where it would go unnoticed.
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HEADCAST_"))
-        {
-            headcast.env_remove(name);
-        }
+        let mut headcast = without(Command::new(&self.stage.headcast), "HEADCAST_");
         headcast.arg(command);
         headcast
     }
@@ -235,7 +227,7 @@ impl Starting<'_> {
         let relay: SocketAddr =
             self.task.options[RELAY].parse().map_err(|error| format!("gstreamer: {error}"))?;
         let mut command = gstreamer::command(relay, &self.task.peers, self.task.pace.size);
-        let mut process = Process::start("gstreamer", &mut command, self.core(false), self.directory)?;
+        let mut process = Process::start("gstreamer", &mut command, self.directory)?;
         let deadline = crate::clock::now() + READY;
         while !is_bound(relay) {
             if process.has_ended() || crate::clock::now() >= deadline {
@@ -246,6 +238,14 @@ impl Starting<'_> {
         self.others.push(process);
         Ok(())
     }
+}
+
+/// Options can be set in the environment, where they would go unnoticed: none of these is.
+fn without(mut command: Command, prefix: &str) -> Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(prefix)) {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn json(task: &Task) -> Result<String, String> {

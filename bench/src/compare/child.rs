@@ -1,15 +1,13 @@
 //! Processes that take part in a trial, and what they say.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-
-use crate::load::pin;
 
 /// Bytes of what a process said at its end that are told when it fails.
 const LAST_WORDS: usize = 400;
@@ -26,21 +24,16 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it, on one core if that is given; its standard error goes to a file in `directory`.
+    /// Starts it; its standard error goes to a file in `directory`.
     ///
     /// # Errors
     /// Says which program could not be started, and why.
-    pub(super) fn start(
-        name: &str,
-        command: &mut Command,
-        core: Option<usize>,
-        directory: &Path,
-    ) -> Result<Self, String> {
+    pub(super) fn start(name: &str, command: &mut Command, directory: &Path) -> Result<Self, String> {
         let errors = directory.join(format!("{name}.err"));
         let log = File::create(&errors)
             .map_err(|error| format!("{name}: {} cannot be written: {error}", errors.display()))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = spawn(command, core).map_err(|error| {
+        let mut child = command.spawn().map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();
             format!("{name}: {program} cannot be started: {error}")
         })?;
@@ -170,18 +163,6 @@ impl Drop for Process {
     }
 }
 
-/// A child begins on the cores of the thread that starts it.
-fn spawn(command: &mut Command, core: Option<usize>) -> io::Result<Child> {
-    let Some(core) = core else { return command.spawn() };
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            pin::pin(core)?;
-            command.spawn()
-        });
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -190,7 +171,7 @@ mod tests {
 
     fn shell(script: &str) -> (tempfile::TempDir, Process) {
         let directory = tempfile::tempdir().expect("a directory");
-        let process = Process::start("sh", Command::new("sh").args(["-c", script]), None, directory.path());
+        let process = Process::start("sh", Command::new("sh").args(["-c", script]), directory.path());
         (directory, process.expect("started"))
     }
 
@@ -224,20 +205,8 @@ mod tests {
     #[test]
     fn a_program_that_is_missing_is_named() {
         let directory = tempfile::tempdir().expect("a directory");
-        let error = Process::start("none", &mut Command::new("no-such-program"), Some(0), directory.path());
+        let error = Process::start("none", &mut Command::new("no-such-program"), directory.path());
         let error = error.err().expect("it is missing");
         assert!(error.contains("no-such-program"), "{error}");
-    }
-
-    #[test]
-    fn a_process_begins_on_the_core_that_it_is_to_stay_on() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "grep Cpus_allowed_list /proc/self/status | tr -d '\\t' | sed 's/.*:\\(.*\\)/\\1/'",
-        ]);
-        let mut process = Process::start("sh", &mut command, Some(0), directory.path()).expect("started");
-        assert_eq!(process.hear::<u32>("core", Duration::from_secs(5)), Ok(0));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Cell {
     pub(super) knees: Vec<Knee>,
     /// What it costs at the lowest rate.
     pub(super) low: Vec<Sample>,
-    /// And close to the highest.
+    /// And under load: at the [`busy_rate`](Cell::busy_rate).
     pub(super) high: Vec<Sample>,
     pub(super) errors: Vec<String>,
 }
@@ -158,7 +158,8 @@ impl Gathered {
 }
 
 impl Cell {
-    /// The rate at which systems are compared by what a message costs when they have much to do.
+    /// The rate at which systems are compared by what a message costs when they have much to do: 0.8 of the highest rate that
+    /// the first search has found.
     pub(super) fn busy_rate(&self) -> Option<f64> {
         // A little below what it sustains, so that costs are of messages that arrive.
         self.knees.first().map(|knee| 0.8 * knee.rate)
@@ -246,7 +247,12 @@ mod tests {
         Trial {
             rate: 100.0,
             duration_s: 1.0,
-            sent: Paced { sent: 100, took_ns: 1_000_000_000, ..Paced::default() },
+            sent: Paced {
+                start_ns: headcast::clock::mono_ns(),
+                sent: 100,
+                took_ns: 1_000_000_000,
+                ..Paced::default()
+            },
             received: books.settle(100, &[], BTreeMap::new()),
             complaints: vec![format!("{lost} were lost")],
             cpu_s: 0.001,

@@ -17,6 +17,8 @@ use crate::usage::{self, Cores, Usage};
 const SIZE_MAX: u64 = 1352;
 /// The longest trial.
 const TRIAL_MAX: Duration = Duration::from_secs(60);
+/// The longest comparison.
+const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long what a message costs is looked at.
 const COST: Duration = Duration::from_secs(1);
 
@@ -58,11 +60,12 @@ pub struct Options {
     /// Leave latencies at fixed rates out.
     #[arg(long)]
     pub no_latency: bool,
-    /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel, as servers always are.
-    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "0,1", value_parser = usage::cores)]
+    /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel, as servers, relays and
+    /// media drivers always are.
+    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "auto", value_parser = usage::cores)]
     pub cores: Cores,
-    /// Stop after this time, and say what is missing.
-    #[arg(long, value_name = "DURATION", default_value = "60m", value_parser = usage::duration)]
+    /// Stop after this time, and say what is missing; at most 1d.
+    #[arg(long, value_name = "DURATION", default_value = "3h", value_parser = usage::duration)]
     pub deadline: Duration,
     /// One small case, one round: shows that it works.
     #[arg(long, conflicts_with_all = ["receivers", "sizes", "rates", "duration", "warm_up", "search", "max_rate", "rounds"])]
@@ -114,18 +117,27 @@ impl Options {
         options.rates.sort_by(f64::total_cmp);
         options.rates.dedup();
         for (name, length) in [("--duration", options.duration), ("--search", options.search)] {
-            if length.is_zero() || length + options.warm_up > TRIAL_MAX {
+            if length.is_zero() || length.saturating_add(options.warm_up) > TRIAL_MAX {
                 let asked = humantime::format_duration(length);
                 return Err(Usage(format!("{name} {asked}: right would be up to 1m, with --warm-up")));
             }
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if options.cores.0.is_some_and(|wanted| wanted.iter().any(|core| *core >= cores)) {
-            return Err(Usage(format!(
-                "--cores: {cores} cores are there, numbered from 0; or say --cores none"
-            )));
+        options.cores.check(false)?;
+        if options.deadline > DEADLINE_MAX {
+            return Err(Usage("--deadline: right would be up to 1d".to_owned()));
         }
         Ok(options)
+    }
+
+    /// Makes the directory of the results: that there is none is better known before anything is measured.
+    ///
+    /// # Errors
+    /// When it cannot; names it.
+    pub(super) fn prepare(&self) -> Result<(), String> {
+        let Some(directory) = &self.output else { return Ok(()) };
+        fs::create_dir_all(directory).map_err(|error| {
+            format!("--output {}: no results can be written there: {error}", directory.display())
+        })
     }
 
     pub(super) fn systems(&self) -> &[String] {
@@ -158,25 +170,34 @@ impl Options {
         self.duration.min(COST)
     }
 
-    /// Writes compare.json, whole or not at all.
+    /// Writes compare.json, and the tables as compare.txt and compare.md; each whole or not at all.
     ///
     /// # Errors
     /// When it cannot; names the file.
     pub(super) fn write(&self, comparison: &Comparison) -> io::Result<()> {
         let Some(directory) = &self.output else { return Ok(()) };
-        let path = directory.join("compare.json");
-        let write = || {
-            fs::create_dir_all(directory)?;
-            let file = tempfile::NamedTempFile::new_in(directory)?;
-            serde_json::to_writer_pretty(&file, comparison)?;
-            // Made for its owner alone, which results are not.
-            let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            file.as_file().set_permissions(readable)?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write()
-            .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        let files = [
+            ("compare.json", serde_json::to_string_pretty(comparison)?),
+            ("compare.txt", comparison.to_string()),
+            ("compare.md", comparison.markdown()),
+        ];
+        for (name, text) in files {
+            let path = directory.join(name);
+            let write = || {
+                fs::create_dir_all(directory)?;
+                let mut file = tempfile::NamedTempFile::new_in(directory)?;
+                io::Write::write_all(&mut file, text.as_bytes())?;
+                // Made for its owner alone, which results are not.
+                let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+                file.as_file().set_permissions(readable)?;
+                file.persist(&path)?;
+                Ok(())
+            };
+            write().map_err(|error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Settings {
     pub rounds: usize,
     /// The cores of the sender and of the receivers, where they are pinned. Servers are left to the scheduler.
     pub cores: Option<[usize; 2]>,
-    /// The part of all deliveries that may be lost at the highest rate and at a rate that is sustained, 0 to 1.
+    /// The part of all deliveries that may not be there in time at the highest rate and at a rate that is sustained, 0 to 1.
     pub loss_max: f64,
     /// Nanoseconds after the last message was sent within which the last one must have come, in the search.
     pub late_max_ns: u64,
@@ -94,7 +94,7 @@ pub struct Row {
     pub throughput: Option<Throughput>,
     /// What a message costs at the lowest of the fixed rates.
     pub low: Option<Cost>,
-    /// What a message costs at the highest rate.
+    /// What a message costs under load: at 0.8 of the highest rate that was found in the first round.
     pub knee: Option<Cost>,
     /// Trials that failed, and why.
     pub errors: Vec<String>,
@@ -117,7 +117,8 @@ pub struct AtRate {
     pub sent: u64,
     /// Messages that came, at all receivers together, each once.
     pub received: u64,
-    /// Messages that never came: `received + lost` is `sent` times the receivers.
+    /// Messages that were not there in time: half a second after the last that came, and 5 s after the last was sent.
+    /// `received + lost` is `sent` times the receivers.
     pub lost: u64,
     /// Messages that came more than once.
     pub duplicates: u64,
@@ -166,7 +167,7 @@ impl Range {
     }
 }
 
-/// The highest rate at which no more than [`loss_max`](Settings::loss_max) was lost.
+/// The highest rate at which no more than [`loss_max`](Settings::loss_max) was not there in time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
     /// Messages delivered per second, all receivers together.

@@ -1,5 +1,6 @@
 //! A round: every system once with every number of receivers and every size.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,13 +9,15 @@ use super::gathered::{Cell, Gathered, Sample};
 use super::options::Options;
 use super::search::Search;
 use super::trial::{Case, Length, Purpose, Trial};
-use super::{LATE_MAX, SEARCH_TRIALS, Stage};
+use super::{SEARCH_TRIALS, Stage};
 
 /// The rounds, and what came up in them.
 pub(super) struct Round<'a> {
     options: &'a Options,
     stage: &'a Stage,
     deadline: Instant,
+    /// Somebody wants it to end.
+    stopped: &'a AtomicBool,
     progress: ProgressBar,
     missing: Vec<String>,
     notes: Vec<String>,
@@ -38,10 +41,24 @@ impl From<String> for Stop {
 
 impl<'a> Round<'a> {
     /// Before the first one.
-    pub(super) fn new(options: &'a Options, stage: &'a Stage, deadline: Instant) -> Self {
+    pub(super) fn new(
+        options: &'a Options,
+        stage: &'a Stage,
+        deadline: Instant,
+        stopped: &'a AtomicBool,
+    ) -> Self {
         let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {msg}");
         let progress = ProgressBar::new(0).with_style(style.expect("a valid template"));
-        Self { options, stage, deadline, progress, missing: Vec::new(), notes: Vec::new(), no_calls: false }
+        Self {
+            options,
+            stage,
+            deadline,
+            stopped,
+            progress,
+            missing: Vec::new(),
+            notes: Vec::new(),
+            no_calls: false,
+        }
     }
 
     /// Plays it; returns whether there was time for all of it.
@@ -58,7 +75,7 @@ impl<'a> Round<'a> {
             for cell in order {
                 let what = format!("{}, {} receivers, {} B", cell.system, cell.receivers, cell.size);
                 let what = format!("round {} of {}: {what}", number + 1, self.options.rounds);
-                late = late || crate::clock::now() >= self.deadline;
+                late = late || crate::clock::now() >= self.deadline || self.stopped.load(SeqCst);
                 if late || matches!(self.measure(number, &what, cell), Err(Late)) {
                     late = true;
                     self.missing.push(what);
@@ -121,7 +138,6 @@ impl<'a> Round<'a> {
             None => Search::blind(options.max_rate),
         };
         let length = Length { warm_up: options.search_warm_up(), duration: options.search };
-        let late_max_ns = u64::try_from(LATE_MAX.as_nanos()).unwrap_or(u64::MAX);
         let mut tries = 0;
         let mut failure = None;
         let knee = search.run(|rate| {
@@ -129,9 +145,7 @@ impl<'a> Round<'a> {
             self.progress
                 .set_message(format!("{what}: {rate:.0} messages/s (try {tries}, about {SEARCH_TRIALS})"));
             match self.attempt(cell, rate, length, Purpose::Search) {
-                Ok(trial) if trial.is_sustained() && trial.late_ns() <= late_max_ns => {
-                    Ok(Some(trial.delivered_per_s()))
-                }
+                Ok(trial) if trial.is_sustained() => Ok(Some(trial.delivered_per_s())),
                 Ok(_) => Ok(None),
                 Err(Stop::Late) => Err(Stop::Late),
                 // A system that fails under load does not sustain it.
@@ -143,7 +157,11 @@ impl<'a> Round<'a> {
         })?;
         match (knee, failure) {
             (None, Some(why)) => Err(Stop::Failed(why)),
-            (knee, _) => Ok(knee),
+            // What was still on its way at the end was not sustained.
+            (knee, _) => Ok(knee.map(|knee| {
+                let delivered = knee.delivered_per_s / cell.receivers as f64;
+                super::search::Knee { rate: knee.rate.min(delivered), ..knee }
+            })),
         }
     }
 
@@ -167,7 +185,8 @@ impl<'a> Round<'a> {
     }
 
     fn attempt(&self, cell: &Cell, rate: f64, length: Length, purpose: Purpose) -> Result<Trial, Stop> {
-        if crate::clock::now() + length.warm_up + length.duration > self.deadline {
+        let late = crate::clock::now() + length.warm_up + length.duration > self.deadline;
+        if late || self.stopped.load(SeqCst) {
             return Err(Stop::Late);
         }
         let case = Case { system: &cell.system, receivers: cell.receivers, size: cell.size };

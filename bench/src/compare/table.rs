@@ -1,40 +1,34 @@
 //! A comparison as text, and in Markdown.
 
+mod columns;
+
 use std::fmt;
 
-use super::outcome::{AtRate, Comparison, Cost, Range, Row, System};
-use crate::load::latencies::human;
+use self::columns::Group;
+use super::outcome::{Comparison, Row, System};
+
+/// What has to be known to read a table.
+const LEGEND: &str = "Medians over the rounds (least-most). Latencies count from when a message was due: of one receiver, \
+                      and of the last that a message reached. Under load: at 0.8 of the system's highest rate in the first \
+                      round. CPU, system calls and bytes on the wire are for each delivery to one receiver.";
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{LEGEND}\n")?;
         for (title, rows) in self.cases() {
             writeln!(f, "{title}\n")?;
-            let lines = self.lines(&rows);
-            let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-            let width = |column: usize| {
-                lines
-                    .iter()
-                    .filter_map(|line| line.get(column))
-                    .map(|cell| cell.chars().count())
-                    .max()
-                    .unwrap_or(0)
-            };
-            let widths: Vec<usize> = (0..columns).map(width).collect();
-            for line in &lines {
-                for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-                    // Names to the left, figures to the right.
-                    if column == 0 { write!(f, "{cell:<width$}")? } else { write!(f, "  {cell:>width$}")? }
-                }
-                writeln!(f)?;
+            for groups in self.tables(&rows) {
+                aligned(f, &lines(&groups, &rows, |best| best))?;
+                below(f, "", groups.iter().flat_map(|group| group.losses(&rows)))?;
             }
-            writeln!(f)?;
+            below(f, "", remarks(&rows).into_iter())?;
         }
         self.remarks(f, "")
     }
 }
 
 impl Comparison {
-    /// As tables of Markdown.
+    /// As tables of Markdown, with the best figure of each column in bold.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = String::new();
@@ -44,19 +38,21 @@ impl Comparison {
     }
 
     fn write_markdown(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(out, "{LEGEND} The best of each column is bold.\n")?;
         for (title, rows) in self.cases() {
             writeln!(out, "**{title}**\n")?;
-            for (at, line) in self.lines(&rows).iter().enumerate() {
-                writeln!(
-                    out,
-                    "| {} |",
-                    line.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | ")
-                )?;
-                if at == 0 {
-                    writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1))?;
+            for groups in self.tables(&rows) {
+                for (at, line) in lines(&groups, &rows, |best| format!("**{best}**")).iter().enumerate() {
+                    let cells: Vec<String> = line.iter().map(|cell| escaped(cell)).collect();
+                    writeln!(out, "| {} |", cells.join(" | "))?;
+                    if at == 0 {
+                        writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1))?;
+                    }
                 }
+                writeln!(out)?;
+                below(out, "- ", groups.iter().flat_map(|group| group.losses(&rows)))?;
             }
-            writeln!(out)?;
+            below(out, "- ", remarks(&rows).into_iter())?;
         }
         writeln!(out, "| system | version | set up as |\n|---|---|---|")?;
         for System { name, version, setup } in &self.systems {
@@ -76,53 +72,19 @@ impl Comparison {
         })
     }
 
-    /// A line of headings, and one for each row.
-    fn lines(&self, rows: &[&Row]) -> Vec<Vec<String>> {
-        let mut headings = vec!["system".to_owned()];
-        for rate in &self.settings.rates {
-            headings.push(format!("one at {rate}/s: p50, p99, p99.9"));
-            headings.push("last: p50, p99, p99.9".to_owned());
-        }
-        headings.push("delivered/s (least-most)".to_owned());
-        for load in ["slow", "busy"] {
-            headings.push(format!("CPU s/million {load}"));
-            headings.push(format!("calls {load}"));
-            headings.push(format!("wire/payload {load}"));
-        }
-        let mut lines = vec![headings];
-        lines.extend(rows.iter().map(|row| self.line(row)));
-        lines
+    /// The columns of each table of a case: together they would be too wide to be read.
+    fn tables(&self, rows: &[&Row]) -> Vec<Vec<Group>> {
+        let latencies = self.settings.rates.iter().flat_map(|rate| columns::latencies(*rate)).collect();
+        let mut tables: Vec<Vec<Group>> = vec![latencies, columns::rate_and_costs()];
+        tables.iter_mut().for_each(|groups| groups.retain(|group| group.is_there(rows)));
+        tables.retain(|groups| !groups.is_empty());
+        tables
     }
 
-    fn line(&self, row: &Row) -> Vec<String> {
-        let mut line = vec![row.system.clone()];
-        for rate in &self.settings.rates {
-            let at = row.latency.iter().find(|at| (at.rate - rate).abs() < 1e-9);
-            line.extend(at.map_or_else(|| [none(), none()], latencies));
-        }
-        line.push(row.throughput.map_or_else(none, |found| {
-            let limit = if found.at_limit { "at least " } else { "" };
-            let Range { median, min, max } = found.delivered_per_s;
-            format!("{limit}{} ({}-{})", count(median), count(min), count(max))
-        }));
-        for cost in [&row.low, &row.knee] {
-            line.extend(cost.as_ref().map_or_else(|| [none(), none(), none()], costs));
-        }
-        line
-    }
-
+    /// What is said of all cases.
     fn remarks(&self, out: &mut impl fmt::Write, bullet: &str) -> fmt::Result {
         for one in &self.unavailable {
             writeln!(out, "{bullet}{} took no part: {}", one.name, one.reason)?;
-        }
-        for row in &self.rows {
-            for error in &row.errors {
-                writeln!(
-                    out,
-                    "{bullet}{}, {} receivers, {} B: {error}",
-                    row.system, row.receivers, row.size
-                )?;
-            }
         }
         for missing in &self.missing {
             writeln!(out, "{bullet}no time was left for {missing}")?;
@@ -134,51 +96,56 @@ impl Comparison {
     }
 }
 
-/// One receiver, and the last one.
-fn latencies(at: &AtRate) -> [String; 2] {
-    if at.sustained {
-        return [at.one, at.last].map(|quantiles| {
-            [quantiles.p50_ns, quantiles.p99_ns, quantiles.p999_ns]
-                .map(|range| human(whole(range.median)))
-                .join(", ")
-        });
+/// A line of headings, and one for each row.
+fn lines(groups: &[Group], rows: &[&Row], best: fn(String) -> String) -> Vec<Vec<String>> {
+    let headings = groups.iter().map(|group| group.heading.clone());
+    let mut lines: Vec<Vec<String>> = vec![std::iter::once("system".to_owned()).chain(headings).collect()];
+    for row in rows {
+        let cells = groups.iter().map(|group| group.cell(row, rows, best));
+        lines.push(std::iter::once(row.system.clone()).chain(cells).collect());
     }
-    let lost = if at.lost > 0 {
-        format!(" ({:.2} % lost)", 100.0 * at.lost as f64 / (at.received + at.lost) as f64)
-    } else {
-        String::new()
+    lines
+}
+
+/// What speaks against the figures of a case, and what has failed in it.
+fn remarks(rows: &[&Row]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for row in rows {
+        let name = &row.system;
+        for at in &row.latency {
+            let rate = at.rate;
+            remarks.extend(at.complaints.iter().map(|complaint| format!("{name} at {rate}/s: {complaint}")));
+        }
+        remarks.extend(row.errors.iter().map(|error| format!("{name}: a trial failed: {error}")));
+    }
+    remarks
+}
+
+fn aligned(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    [format!("not sustained{lost}"), none()]
-}
-
-fn costs(cost: &Cost) -> [String; 3] {
-    [
-        format!("{:.2}", cost.cpu_s_per_million.median),
-        cost.calls_per_delivery.map_or_else(none, |calls| format!("{calls:.3}")),
-        cost.wire_per_payload.map_or_else(none, |wire| format!("{:.2}", wire.median)),
-    ]
-}
-
-fn none() -> String {
-    "-".to_owned()
-}
-
-/// `1234567` as `1.23 M`.
-fn count(value: f64) -> String {
-    match value {
-        1e6.. => format!("{:.2} M", value / 1e6),
-        1e3.. => format!("{:.0} k", value / 1e3),
-        _ => format!("{value:.0}"),
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for line in lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            // Names to the left, figures to the right.
+            if column == 0 { write!(f, "{cell:<width$}")? } else { write!(f, "  {cell:>width$}")? }
+        }
+        writeln!(f)?;
     }
+    writeln!(f)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a time: not negative; saturates"
-)]
-fn whole(value: f64) -> u64 {
-    value.round() as u64
+/// Sentences below a table, and an empty line if there are any.
+fn below(out: &mut impl fmt::Write, bullet: &str, all: impl Iterator<Item = String>) -> fmt::Result {
+    let mut any = false;
+    for text in all {
+        writeln!(out, "{bullet}{}", text.replace('\n', " "))?;
+        any = true;
+    }
+    if any { writeln!(out) } else { Ok(()) }
 }
 
 fn escaped(text: &str) -> String {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::calls::Calls;
 use super::cast::Cast;
 use super::cost::Wire;
-use super::{LOSS_MAX, Stage};
+use super::{LATE_MAX, LOSS_MAX, Stage};
 use crate::load::drops::Drops;
 use crate::load::health::{ACHIEVED_MIN, Watch};
 use crate::load::outcome::Received;
 use crate::load::{Pace, Paced};
 
+/// The longest that a sender spins before a message is due.
+const SPIN_MAX: Duration = Duration::from_micros(80);
 /// A sender that is this much later than its schedule does not end.
 const SENT_WAIT: Duration = Duration::from_secs(5);
 /// As long as receivers wait for what still comes, and a little more.
@@ -34,8 +36,17 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether the sender sleeps between messages: what it spins away is no cost.
-    fn sleeps(self) -> bool {
+    /// For how long the sender spins before a message is due, at this rate. Only latencies need it to be there in time,
+    /// and even then others may need its core: a tenth of the time is all that it spins away.
+    fn spin(self, rate: f64) -> Duration {
+        match self {
+            Self::Latency => SPIN_MAX.min(Duration::from_secs_f64(0.1 / rate)),
+            Self::Search | Self::Cost | Self::Calls => Duration::ZERO,
+        }
+    }
+
+    /// Whether what was sent last takes part in the figures.
+    fn settles(self) -> bool {
         matches!(self, Self::Cost | Self::Calls)
     }
 }
@@ -60,7 +71,7 @@ pub(super) struct Length {
 pub(super) struct Trial {
     /// Messages per second that were asked for.
     pub(super) rate: f64,
-    /// Seconds that count.
+    /// Seconds that its measured messages should take.
     pub(super) duration_s: f64,
     pub(super) sent: Paced,
     pub(super) received: Received,
@@ -92,14 +103,14 @@ impl Trial {
         let directory = directory.map_err(|error| format!("no directory for a trial: {error}"))?;
         // Before everything that is counted is started.
         let mut calls = (purpose == Purpose::Calls).then(Calls::attach).transpose()?;
-        let mut cast = Cast::start(stage, case, pace, purpose.sleeps(), directory.path())?;
+        let mut cast = Cast::start(stage, case, pace, purpose.spin(rate), directory.path())?;
         let before =
             Before { drops: Drops::now(), watch: Watch::start(), wire: Wire::now(), cpu_s: cast.cpu_s() };
         calls.as_mut().map_or(Ok(()), Calls::start)?;
         cast.sender.tell("start")?;
         let sent = cast.hear_sent(length.warm_up + length.duration + SENT_WAIT)?;
         let health = before.watch.end(&sent.paced);
-        if purpose.sleeps() {
+        if purpose.settles() {
             std::thread::sleep(SETTLE);
         }
         let calls = calls.as_mut().map(Calls::stop).transpose()?;
@@ -120,7 +131,7 @@ impl Trial {
         cast.end();
         Ok(Self {
             rate,
-            duration_s: length.duration.as_secs_f64(),
+            duration_s: pace.measured() as f64 / rate,
             sent: sent.paced,
             received,
             complaints,
@@ -130,11 +141,13 @@ impl Trial {
         })
     }
 
-    /// Whether everything was sent when it should be, and next to nothing was lost.
+    /// Whether everything was sent when it should be, next to nothing was lost, and the last message came soon after it
+    /// was sent: nothing has piled up.
     pub(super) fn is_sustained(&self) -> bool {
         let seconds = (self.sent.took_ns as f64 / 1e9).max(self.duration_s);
         let achieved = self.sent.sent as f64 / seconds;
-        achieved >= ACHIEVED_MIN * self.rate && self.loss() <= LOSS_MAX
+        let in_time = u128::from(self.late_ns()) <= LATE_MAX.as_nanos();
+        achieved >= ACHIEVED_MIN * self.rate && self.loss() <= LOSS_MAX && in_time
     }
 
     /// The part of all deliveries that never came about, 0 to 1.
@@ -145,7 +158,7 @@ impl Trial {
     }
 
     /// Nanoseconds from the end of sending until the last message had come.
-    pub(super) fn late_ns(&self) -> u64 {
+    fn late_ns(&self) -> u64 {
         self.received.last_ns.saturating_sub(self.sent.start_ns + self.sent.took_ns)
     }
 

@@ -6,8 +6,8 @@ use headcast::clock::mono_ns;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-use super::Paced;
 use super::latencies::human;
+use super::{Latencies, Paced};
 
 /// The part of its schedule that a sender must have kept.
 pub const ACHIEVED_MIN: f64 = 0.995;
@@ -15,6 +15,9 @@ pub const ACHIEVED_MIN: f64 = 0.995;
 const LATE_NS: u64 = 1_000_000;
 /// The part of all wake-ups that may be late.
 const LATE_SHARE_MAX: f64 = 0.001;
+/// What every hundredth wake-up of the receivers' side may be late by. Their own thread may hold the core for a slice of
+/// the scheduler, some 3 ms, without anything being wrong.
+const PAUSE_P99_MAX_NS: u64 = 5_000_000;
 /// The part of the time that another virtual machine may have had a core that this one wanted.
 const STEAL_SHARE_MAX: f64 = 0.02;
 
@@ -35,6 +38,29 @@ pub struct Health {
     pub involuntary_switches: u64,
     /// The part of the messages before which the harness itself woke more than 1 ms late, 0 to 1.
     pub late: f64,
+    /// How the receivers' side was held up; nothing when it is not ours, or was not looked at.
+    pub pauses: Option<Pauses>,
+}
+
+/// By how much a thread woke late that had nothing else to do than to wake every millisecond, on the receivers' core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// The part of its wake-ups that were more than 1 ms late, 0 to 1.
+    pub late: f64,
+    /// 99 % of them were late by at most so many nanoseconds.
+    pub p99_ns: u64,
+    /// None was later.
+    pub max_ns: u64,
+}
+
+impl Pauses {
+    /// Of these delays.
+    #[must_use]
+    pub fn of(late: &Latencies) -> Self {
+        let above = late.histogram().count_between(LATE_NS, u64::MAX) as f64;
+        let summary = late.summary();
+        Self { late: above / late.count().max(1) as f64, p99_ns: summary.p99_ns, max_ns: summary.max_ns }
+    }
 }
 
 /// A run being watched.
@@ -67,6 +93,7 @@ impl Watch {
             voluntary_switches: usage.voluntary.saturating_sub(self.usage.voluntary),
             involuntary_switches: usage.involuntary.saturating_sub(self.usage.involuntary),
             late: late / paced.own_lag.count().max(1) as f64,
+            pauses: None,
         }
     }
 }
@@ -94,6 +121,14 @@ impl Health {
                 100.0 * self.late,
                 human(own.p99_ns),
                 human(own.max_ns),
+            ));
+        }
+        if let Some(pauses) = self.pauses.filter(|pauses| pauses.p99_ns > PAUSE_P99_MAX_NS) {
+            complaints.push(format!(
+                "the receivers' side paused: 1 % of the wake-ups due there every millisecond were {} late or more (at \
+                 most {})",
+                human(pauses.p99_ns),
+                human(pauses.max_ns),
             ));
         }
         if self.steal > STEAL_SHARE_MAX {
@@ -184,6 +219,27 @@ mod tests {
         lags[..2].fill(1_100_000);
         let complaints = complaints(&paced(1_000, 1_000_000_000, &lags));
         assert!(complaints[0].contains("the harness itself was late"), "{complaints:?}");
+    }
+
+    #[test]
+    fn nor_one_whose_receivers_side_paused() {
+        let paced = paced(1_000, 1_000_000_000, &[20_000; 1_000]);
+        let complaints = |late_ns, times| {
+            let mut late = Latencies::new();
+            (0..1_000 - times).for_each(|_| late.record(100_000));
+            (0..times).for_each(|_| late.record(late_ns));
+            let pauses = Some(Pauses::of(&late));
+            let health = Health { steal: 0.0, pauses, ..Watch::start().end(&paced) };
+            health.complaints(&paced, 1_000.0, 1_000)
+        };
+        let told = complaints(6_000_000, 20);
+        assert!(told.len() == 1 && told[0].contains("the receivers' side paused"), "{told:?}");
+        assert_eq!(
+            complaints(3_000_000, 500),
+            Vec::<String>::new(),
+            "the receivers' own thread has the core"
+        );
+        assert_eq!(complaints(50_000_000, 9), Vec::<String>::new(), "less than a hundredth");
     }
 
     #[test]

@@ -19,12 +19,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
-use super::transport::Sleeping;
 use super::{Audience, Books, Expected, Pace, Paced, Reader, Transport, pin};
 
-/// The option that makes the sender sleep until the next message is due, where it otherwise spins for the last
-/// microseconds: for what costs are taken from, as what it spins away is nobody's cost.
-pub const SLEEP: &str = "sleep";
+/// The option that says for how many nanoseconds at most the sender spins before a message is due: what it spins away is
+/// nobody's cost, and where there are few cores, somebody else's core.
+pub const SPIN: &str = "spin_ns";
 
 /// How often a sender that is done sees whether it may end.
 const LOOK: Duration = Duration::from_millis(5);
@@ -98,10 +97,10 @@ pub fn publish(task: &Task, mut transport: impl Transport) -> io::Result<()> {
         return Ok(());
     }
     let before_s = cpu_s();
-    let paced = if task.options.contains_key(SLEEP) {
-        task.pace.play(&mut Sleeping(&mut transport))?
-    } else {
-        task.pace.play(&mut transport)?
+    let spin_ns = task.options.get(SPIN).and_then(|ns| ns.parse().ok());
+    let paced = match spin_ns.map(Duration::from_nanos) {
+        Some(spin) => task.pace.play_spinning(&mut transport, spin)?,
+        None => task.pace.play(&mut transport)?,
     };
     let cpu_s = cpu_s() - before_s;
     let counters = transport.counters().into_iter().collect();

@@ -33,10 +33,6 @@ pub fn pin(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     // Process 0 is the calling thread (`sched_setaffinity(2)`).
     set.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).map_err(|errno| {
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        io::Error::new(
-            io::Error::from(errno).kind(),
-            format!("core {core} cannot be used ({errno}): {cores} cores are there, numbered from 0"),
-        )
+        io::Error::new(io::Error::from(errno).kind(), format!("core {core} cannot be used: {}", errno.desc()))
     })
 }

@@ -9,6 +9,9 @@ use crate::load::latencies::{Summary, human};
 use crate::load::outcome::{Received, Receiver};
 use crate::load::{Latencies, Outcome};
 
+/// What is waited for.
+const IN_TIME: &str =
+    "receivers stop after half a second in which nothing came, and 5 s after the last message was sent";
 /// Receivers that are shown one by one without being asked for.
 const RECEIVERS_SHOWN: usize = 10;
 
@@ -19,7 +22,7 @@ pub(super) fn show(html: &mut Html, outcome: &Outcome) {
     latencies(html, outcome);
     if let Some(received) = &outcome.received {
         seconds(html, outcome, received);
-        positions(html, &received.receivers);
+        positions(html, &[("", &received.receivers)]);
         counts(html, received);
     }
     losses(html, outcome);
@@ -41,7 +44,7 @@ pub(super) fn title(outcome: &Outcome) -> String {
 /// Whether the figures count.
 pub(super) fn verdict(html: &mut Html, outcome: &Outcome) {
     if outcome.is_valid() {
-        let counts = "Valid: the schedule was kept, and the harness and the machine were not in the way.";
+        let counts = "Valid: the schedule was kept, the harness woke in time, and next to no time was stolen from the machine.";
         html.block(Tone::Good, counts, &[]);
     } else {
         html.block(Tone::Bad, "Not valid: these figures do not count.", &outcome.complaints);
@@ -162,20 +165,26 @@ fn sent(outcome: &Outcome, receivers: usize) -> Vec<(f64, f64)> {
     points
 }
 
-fn positions(html: &mut Html, receivers: &[Receiver]) {
-    if receivers.len() < 2 {
+/// Latencies of each receiver by its position, of each run with what its lines are called; nothing where no run has two
+/// receivers.
+pub(super) fn positions(html: &mut Html, runs: &[(&str, &[Receiver])]) {
+    if runs.iter().all(|(_, receivers)| receivers.len() < 2) {
         return;
     }
     html.heading("Spread over the receivers");
-    let line = |name: &str, style, of: fn(&Summary) -> u64| {
-        let there = receivers.iter().enumerate().filter(|(_, receiver)| receiver.latency.count > 0);
-        let points = there.map(|(at, receiver)| (at as f64 + 1.0, of(&receiver.latency) as f64));
-        Line::marked(name, style, points.collect())
-    };
+    let mut lines = Vec::new();
+    for (run, receivers) in runs {
+        for name in ["p50", "p99"] {
+            let of = |summary: &Summary| if name == "p50" { summary.p50_ns } else { summary.p99_ns };
+            let there = receivers.iter().enumerate().filter(|(_, receiver)| receiver.latency.count > 0);
+            let points = there.map(|(at, receiver)| (at as f64 + 1.0, of(&receiver.latency) as f64));
+            lines.push(Line::marked(format!("{run}{name}"), lines.len(), points.collect()));
+        }
+    }
     let chart = Chart {
         x: ("position among the receivers", Scale::Plain),
         y: ("latency", Scale::Times),
-        lines: vec![line("p50", 0, |summary| summary.p50_ns), line("p99", 1, |summary| summary.p99_ns)],
+        lines,
         rules: Vec::new(),
     };
     html.figure("Latency of each receiver, in the order in which the sender knows them", &chart.svg());
@@ -186,7 +195,7 @@ fn counts(html: &mut Html, received: &Received) {
     let total = &received.total;
     let mut table = Table::default();
     table.say("received", format!("{}, all receivers together", total.received));
-    table.say("lost", total.lost);
+    table.say("not there in time", format!("{}: {IN_TIME}", total.lost));
     table.say("messages that did not reach all", received.incomplete);
     table.say("longest gap", format!("{} messages, at one receiver", total.longest_gap));
     table.say("twice", total.duplicates);
@@ -206,7 +215,7 @@ fn one_by_one(receivers: &[Receiver]) -> Table {
     let head = [
         "position",
         "received",
-        "lost",
+        "not there in time",
         "twice",
         "out of order",
         "longest gap",
@@ -246,7 +255,8 @@ fn losses(html: &mut Html, outcome: &Outcome) {
     if let Some(received) = &outcome.received {
         let all = received.total.received + received.total.lost;
         let percent = 100.0 * outcome.loss().unwrap_or(0.0);
-        table.say("never came", format!("{} of {all} deliveries, {percent:.4} %", received.total.lost));
+        table
+            .say("not there in time", format!("{} of {all} deliveries, {percent:.4} %", received.total.lost));
         let dropped: u64 = received.receivers.iter().map(|receiver| receiver.socket_dropped).sum();
         table.say("dropped by the receivers' sockets (SO_RXQ_OVFL)", format!("{dropped} datagrams"));
         table.say("delivered", format!("{} messages per second", number(outcome.delivered_per_s())));

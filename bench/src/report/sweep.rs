@@ -125,7 +125,7 @@ fn steps(points: &[Point]) -> Table {
         "asked for",
         "achieved",
         "delivered/s",
-        "lost",
+        "not there in time",
         "p50",
         "p99",
         "p99.9",

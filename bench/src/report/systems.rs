@@ -103,7 +103,7 @@ fn throughput(html: &mut Html, rows: &[&Row], style: impl Fn(&Row) -> usize) {
     ];
     columns::table(
         html,
-        "The highest rate at which no more was lost than may be, with least - greatest.",
+        "The highest rate at which no more was missing in the end than may be, with least - greatest.",
         rows,
         &columns,
     );
@@ -158,8 +158,12 @@ fn at_rate(html: &mut Html, rows: &[&Row], rate: f64, style: impl Fn(&Row) -> us
 }
 
 fn counts(cells: &[(&Row, &AtRate)]) -> Table {
-    let head = ["system", "trials", "sustained", "sent", "received", "lost", "twice", "complaints"];
-    let mut table = Table::new("All trials together; received + lost = sent x receivers.", &head);
+    let head =
+        ["system", "trials", "sustained", "sent", "received", "not there in time", "twice", "complaints"];
+    let caption = "All trials together; what was received and what was not there in time are sent x receivers. Receivers \
+                   stop after half a second in which nothing came, and 5 s after the last message was sent: a queue \
+                   may have held what was not there.";
+    let mut table = Table::new(caption, &head);
     for (row, at) in cells {
         table.rows.push(vec![
             Cell::number(&row.system),
@@ -199,14 +203,14 @@ fn costs(html: &mut Html, rows: &[&Row]) {
     };
     let columns = [
         cpu("core seconds per million, low rate", low),
-        cpu("core seconds per million, highest rate", knee),
+        cpu("core seconds per million, under load", knee),
         calls("system calls, low rate", low),
-        calls("system calls, highest rate", knee),
+        calls("system calls, under load", knee),
         wire("bytes on the wire per byte, low rate", low),
-        wire("bytes on the wire per byte, highest rate", knee),
+        wire("bytes on the wire per byte, under load", knee),
     ];
-    let caption = "Of all processes of the system together, for each message that was delivered to one receiver. The highest \
-                   rate is each system's own.";
+    let caption = "Of all processes of the system together, for each message that was delivered to one receiver. Under load is \
+                   at 0.8 of the highest rate that was found in the first round, each system's own.";
     columns::table(html, caption, rows, &columns);
 }
 
@@ -238,7 +242,7 @@ fn settings(html: &mut Html, comparison: &Comparison) {
     table
         .say("trial", format!("{} s, after {} s that do not count", settings.duration_s, settings.warm_up_s));
     table.say("trial in the search for the highest rate", format!("{} s", settings.search_s));
-    table.say("may be lost", format!("{:.4} % of the deliveries", 100.0 * settings.loss_max));
+    table.say("may be missing", format!("{:.4} % of the deliveries", 100.0 * settings.loss_max));
     table
         .say("the last message must have come", format!("{} after it was sent", human(settings.late_max_ns)));
     table.say("cores", format!("{}; servers are left to the scheduler", facts::cores(settings.cores)));

@@ -8,8 +8,8 @@ use crate::load::{Latencies, Outcome};
 
 /// A figure of a summary.
 type Read = fn(&Summary) -> u64;
-/// A figure of a run.
-type Told = fn(&Outcome) -> f64;
+/// A figure of a run; none where the receivers are not ours.
+type Told = fn(&Outcome) -> Option<f64>;
 
 /// What of a histogram is compared.
 const FIGURES: [(&str, Read); 5] = [
@@ -54,6 +54,10 @@ pub(super) fn show(html: &mut Html, names: [&str; 2], outcomes: [&Outcome; 2]) {
             html.figure(format!("Percentiles, {name}"), &svg);
         }
     }
+    let receivers =
+        |outcome: &'_ Outcome| outcome.received.as_ref().map(|received| received.receivers.clone());
+    let [ours, theirs] = outcomes.map(|outcome| receivers(outcome).unwrap_or_default());
+    one::positions(html, &[("A, ", &ours), ("B, ", &theirs)]);
 }
 
 fn warn(html: &mut Html, what: &str, differences: &[Difference]) {
@@ -72,28 +76,31 @@ fn warn(html: &mut Html, what: &str, differences: &[Difference]) {
 fn rates(first: &Outcome, second: &Outcome) -> Table {
     let mut table = Table::new("", &["", "A", "B", "B / A"]);
     let figures: [(&str, Told); 6] = [
-        ("sent, messages/s", |outcome| outcome.sent.rate()),
-        ("delivered, messages/s", Outcome::delivered_per_s),
-        ("sent, messages", |outcome| outcome.sent.sent as f64),
+        ("sent, messages/s", |outcome| Some(outcome.sent.rate())),
+        ("delivered, messages/s", |outcome| outcome.received.as_ref().map(|_| outcome.delivered_per_s())),
+        ("sent, messages", |outcome| Some(outcome.sent.sent as f64)),
         ("received, deliveries", |outcome| count(outcome, |total| total.received)),
-        ("lost, deliveries", |outcome| count(outcome, |total| total.lost)),
+        ("not there in time, deliveries", |outcome| count(outcome, |total| total.lost)),
         ("twice, deliveries", |outcome| count(outcome, |total| total.duplicates)),
     ];
     for (name, of) in figures {
         let (ours, theirs) = (of(first), of(second));
-        let whole = |value: f64| Cell::number(format!("{value:.0}"));
-        table.rows.push(vec![Cell::number(name), whole(ours), whole(theirs), ratio(ours, theirs)]);
+        let whole =
+            |value: Option<f64>| value.map_or_else(Cell::none, |value| Cell::number(format!("{value:.0}")));
+        table.rows.push(vec![Cell::number(name), whole(ours), whole(theirs), known_ratio(ours, theirs)]);
     }
     let loss = |outcome: &Outcome| outcome.loss().map_or("-".into(), |loss| format!("{:.4} %", 100.0 * loss));
-    let (ours, theirs) = (first.loss().unwrap_or(0.0), second.loss().unwrap_or(0.0));
-    let row =
-        [Cell::number("lost, part of the deliveries"), Cell::number(loss(first)), Cell::number(loss(second))];
-    table.rows.push([row.as_slice(), &[ratio(ours, theirs)]].concat());
+    table.rows.push(vec![
+        Cell::number("not there in time, part of the deliveries"),
+        Cell::number(loss(first)),
+        Cell::number(loss(second)),
+        known_ratio(first.loss(), second.loss()),
+    ]);
     table
 }
 
-fn count(outcome: &Outcome, of: fn(&crate::load::ledger::Account) -> u64) -> f64 {
-    outcome.received.as_ref().map_or(0, |received| of(&received.total)) as f64
+fn count(outcome: &Outcome, of: fn(&crate::load::ledger::Account) -> u64) -> Option<f64> {
+    outcome.received.as_ref().map(|received| of(&received.total) as f64)
 }
 
 fn latencies(ours: &Latencies, theirs: &Latencies) -> Table {
@@ -111,6 +118,11 @@ fn latencies(ours: &Latencies, theirs: &Latencies) -> Table {
         table.rows.push(vec![Cell::number(name), cell(&ours), cell(&theirs), ratio]);
     }
     table
+}
+
+/// The ratio of two figures that both runs have.
+fn known_ratio(ours: Option<f64>, theirs: Option<f64>) -> Cell {
+    ours.zip(theirs).map_or_else(Cell::none, |(ours, theirs)| ratio(ours, theirs))
 }
 
 /// The second by the first, where there is such a thing.

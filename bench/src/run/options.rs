@@ -53,8 +53,9 @@ pub struct Options {
     /// Begin each message with the same receiver, so that the same one is always the last.
     #[arg(long)]
     pub no_rotation: bool,
-    /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel.
-    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "0,1", value_parser = usage::cores)]
+    /// The cores to keep the sender and the receivers on; `auto` takes the first two that it may run on, `none` leaves
+    /// them to the kernel, as `auto` does where there are not two.
+    #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "auto", value_parser = usage::cores)]
     pub cores: Cores,
     /// The buffer to ask the kernel for, for each receiver, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
@@ -93,14 +94,16 @@ impl Options {
     /// Says what does not, and what would be right.
     pub fn check(&self) -> Result<(), Usage> {
         let usage = |text: String| Err(Usage(text));
-        if self.duration.is_zero() || self.duration + self.warm_up > DURATION_MAX {
-            let asked = humantime::format_duration(self.duration + self.warm_up);
+        let all = self.duration.saturating_add(self.warm_up);
+        if self.duration.is_zero() || all > DURATION_MAX {
+            let asked = humantime::format_duration(all);
             return usage(format!(
                 "a run of {asked}: right would be more than nothing, and up to 1h with its warm-up"
             ));
         }
         let messages = self.rate * self.duration.as_secs_f64();
-        if messages / 8.0 * self.receivers as f64 > BOOKS_MAX {
+        // What others receive is not kept account of.
+        if self.to.is_none() && messages / 8.0 * self.receivers as f64 > BOOKS_MAX {
             return usage(format!(
                 "{messages:.0} messages at {} receivers are more than can be kept account of; right would be a \
                  shorter --duration, a lower --rate or fewer --receivers",
@@ -114,11 +117,11 @@ impl Options {
                 self.size
             ));
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if self.cores.0.is_some_and(|wanted| wanted.iter().any(|core| *core >= cores)) {
-            return usage(format!("--cores: {cores} cores are there, numbered from 0; or say --cores none"));
+        self.cores.check(self.to.is_some())?;
+        if let Some(to) = &self.to {
+            self.source(to)?;
         }
-        Ok(())
+        self.publisher(0).check().map_err(|error| Usage(error.to_string()))
     }
 
     /// A publisher as asked for, without its peers, under this number.

@@ -60,6 +60,15 @@ impl fmt::Display for Outcome {
             100.0 * health.late,
             health.involuntary_switches
         )?;
+        if let Some(pauses) = health.pauses {
+            writeln!(
+                f,
+                "pauses    {:>12}  of the receivers' side at most, p99 {}, {:.2} % more than 1 ms",
+                human(pauses.max_ns),
+                human(pauses.p99_ns),
+                100.0 * pauses.late
+            )?;
+        }
         if self.is_valid() {
             return writeln!(f, "\nvalid: the schedule was kept");
         }

@@ -7,7 +7,7 @@ use headcast_bench::compare::outcome::{
     self as comparing, AtRate, Comparison, Cost, Quantiles, Range, Row, System, Throughput, Unavailable,
 };
 use headcast_bench::load::drops::Drops;
-use headcast_bench::load::health::Health;
+use headcast_bench::load::health::{Health, Pauses};
 use headcast_bench::load::machine::Interface;
 use headcast_bench::load::outcome::{SCHEMA, Settings};
 use headcast_bench::load::{Books, Expected, Latencies, Machine, Outcome, Paced, Stamp};
@@ -68,7 +68,12 @@ pub(super) fn outcome(system: &str) -> Outcome {
         counters,
         received: Some(received),
         drops: Drops { out_datagrams: 480, in_datagrams: 450, ..Drops::default() },
-        health: Health { wall_s: 1.1, cpu_s: 0.2, ..Health::default() },
+        health: Health {
+            wall_s: 1.1,
+            cpu_s: 0.2,
+            pauses: Some(Pauses { late: 0.01, p99_ns: 900_000, max_ns: 3_000_000 }),
+            ..Health::default()
+        },
     }
 }
 

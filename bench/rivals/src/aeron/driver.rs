@@ -17,7 +17,6 @@ const BESIDE: u64 = 64 << 20;
 
 /// Runs a driver until the standard input ends.
 pub(crate) fn drive(task: &Task) -> io::Result<()> {
-    task.pin()?;
     let side = match task.options.get("side").map(String::as_str) {
         Some("sender") => Side::Sender,
         Some("receivers") => Side::Receivers,

@@ -12,7 +12,6 @@ import sys
 import time
 
 STAMP = struct.Struct("<4sIQQ")
-SPIN_NS = 80_000  # a sleep ends late: what is left is spun away
 PATIENCE_NS = 1_000_000_000  # so far behind its schedule it gives up
 
 
@@ -35,7 +34,7 @@ def play(task, sock, to):
     pace = task["pace"]
     rate, messages, warm_up, run = pace["rate"], pace["messages"], pace["warm_up"], pace["run"]
     payload = bytearray(b"\x5a" * pace["size"])
-    spin_ns = 0 if "sleep" in task["options"] else SPIN_NS
+    spin_ns = int(task["options"].get("spin_ns", 0))  # a sleep ends late: what is left is spun away
     now_ns = time.monotonic_ns
     lags, calls, own_lags = [], [], []
     abandoned = 0
