@@ -89,7 +89,12 @@ impl Known {
 
     fn clear_seats(&mut self) {
         for slot in self.present.drain(..) {
-            self.responders[slot].seat = None;
+            let remembered = &mut self.responders[slot];
+            remembered.seat = None;
+            if remembered.id.is_none() {
+                // What it said of what it holds is nowhere stored, and so is not remembered either.
+                remembered.stored = Stored::new(1);
+            }
         }
         self.slot_of.clear();
         self.strangers.clear();

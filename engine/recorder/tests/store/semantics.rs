@@ -228,6 +228,12 @@ fn a_stranger_of_whom_nothing_is_stored_gets_no_receipt<F: Fixture>() {
     // It says something else the next time, and is heard.
     let (tally, receipts) = write(&mut store, &[Response { held_from: 999_999, ..far }]);
     assert_eq!((tally.stored, receipts[0].next, receipts[0].bitmap), (1, 999_999, 1));
+    // Nor is what it says of what it holds kept: an older datagram of it that comes later is stored.
+    let ahead = Response { held_from: 2, ..response(8, 5_000, 10, b"x") };
+    let (tally, receipts) = write(&mut store, &[ahead]);
+    assert_eq!((tally.ahead, tally.stored, receipts.len()), (1, 0, 0));
+    let (tally, receipts) = write(&mut store, &[response(8, 1, 10, b"x")]);
+    assert_eq!((tally.stored, tally.duplicates, receipts.len()), (1, 0, 1));
 }
 
 fn every_response_is_kept_if_so_wanted<F: Fixture>() {
