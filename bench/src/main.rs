@@ -13,7 +13,8 @@ use headcast_bench::{
 
 /// Loads a service, and measures Headcast.
 ///
-/// docs/benchmarks.md tells what the figures mean, docs/results.md what is in the files. The single steps are timed by
+/// docs/load.md tells what the figures of run and sweep mean, docs/benchmarks.md those of the others, docs/results.md
+/// what is in the files. The single steps are timed by
 /// `cargo bench -p headcast-bench --bench micro`.
 #[derive(Parser)]
 #[command(version, subcommand_required = true, arg_required_else_help = true)]

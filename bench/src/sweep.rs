@@ -27,7 +27,7 @@ const DOUBLINGS_MAX: u32 = 16;
 /// What to go through. All else is as for a single run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Rates to go through in messages per second, ascending; from 1000 on doubling unless given.
+    /// Rates to go through in messages per second, from the lowest on; from 1000 on doubling unless given.
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = usage::rate)]
     pub rates: Vec<f64>,
     /// Receiver counts to go through.
@@ -285,9 +285,22 @@ impl fmt::Display for Sweep {
             )?;
         }
         for knee in &self.knees {
-            let kept =
-                knee.kept.map_or("not even the lowest rate".to_owned(), |rate| format!("{rate} messages/s"));
-            writeln!(f, "\n{} receivers, {} B: kept {kept}", knee.receivers, knee.size)?;
+            write!(f, "\n{} receivers, {} B: kept ", knee.receivers, knee.size)?;
+            match knee.kept {
+                None => write!(f, "not even the lowest rate")?,
+                Some(rate) => write!(f, "{rate} messages/s")?,
+            }
+            let counts = |point: &&Point| {
+                let settings = &point.outcome.settings;
+                (settings.receivers, settings.size) == (knee.receivers, knee.size)
+                    && !point.outcome.is_valid()
+            };
+            match self.points.iter().filter(|point| point.gave.is_empty()).filter(counts).count() {
+                _ if knee.kept.is_none() => {}
+                0 => {}
+                doubtful => write!(f, "; {doubtful} of the steps up to there do not count")?,
+            }
+            writeln!(f, "{}", if knee.gave_at.is_none() { "; no higher one was tried" } else { "" })?;
         }
         Ok(())
     }

@@ -110,14 +110,14 @@ impl Health {
             let (abandoned, refused) = (paced.abandoned, paced.refused);
             complaints.push(format!(
                 "the rate was not sustained: {achieved:.0} of {rate:.0} messages/s were sent ({refused} refused, \
-                 {abandoned} never tried)"
+                 {abandoned} never tried: a sender that is a second behind gives up)"
             ));
         }
         if self.late > LATE_SHARE_MAX {
             let own = paced.own_lag.summary();
             complaints.push(format!(
-                "the harness itself was late: it woke more than 1 ms after {:.2} % of the messages were due (p99 {}, at \
-                 most {})",
+                "the harness itself was late: for {:.2} % of the messages it woke more than 1 ms after they were due, \
+                 which may be so for 0.1 % (p99 {}, at most {})",
                 100.0 * self.late,
                 human(own.p99_ns),
                 human(own.max_ns),

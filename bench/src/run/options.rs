@@ -22,7 +22,7 @@ pub struct Options {
     /// Messages per second.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = usage::rate)]
     pub rate: f64,
-    /// How long it is measured; at most 1h.
+    /// How long it is measured; at most 1h, the warm-up included.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = usage::duration)]
     pub duration: Duration,
     /// How long messages are sent before that, which are in no figure.
@@ -35,8 +35,8 @@ pub struct Options {
     /// Receivers of our own, on loopback.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub receivers: usize,
-    /// Send to everybody behind this name instead. What they receive is theirs to measure.
-    #[arg(long, value_name = "NAME:PORT", conflicts_with = "receivers")]
+    /// Send to everybody behind this name, or to this one address, instead. What they receive is theirs to measure.
+    #[arg(long, value_name = "NAME:PORT|ADDR:PORT", conflicts_with = "receivers")]
     pub to: Option<String>,
     /// The DNS server to ask for the name, instead of those of the host.
     #[arg(long, value_name = "ADDR:PORT", requires = "to")]

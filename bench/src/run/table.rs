@@ -103,7 +103,7 @@ fn counts(f: &mut fmt::Formatter<'_>, received: &Received) -> fmt::Result {
 /// How the receivers fare whom the sender has first, in the middle and last.
 fn positions(f: &mut fmt::Formatter<'_>, receivers: &[Receiver]) -> fmt::Result {
     let len = receivers.len();
-    if len < 2 {
+    if len < 2 || receivers.iter().all(|receiver| receiver.latency.count == 0) {
         return Ok(());
     }
     let at = |position: usize| {
