@@ -133,7 +133,7 @@ fn measure<T: Transport>(
     let received = drain(sender, &sent)?;
     health.pauses = meter.map(Meter::end).transpose()?;
     drop(pinned);
-    let mut complaints = health.complaints(&sent, pace.rate, pace.measured());
+    let mut complaints = health.complaints(&sent, pace.rate);
     let closed =
         received.iter().flat_map(|received| &received.receivers).filter_map(|one| one.closed.as_ref());
     complaints.extend(closed.map(|why| format!("a receiver has failed: {why}")));

@@ -114,10 +114,7 @@ impl Limit {
     pub fn of(outcome: &Outcome, p99_low_ns: u64) -> Vec<Self> {
         let mut gave = Vec::new();
         let (sent, rate) = (&outcome.sent, outcome.settings.rate);
-        // Whole messages only: what is left of the duration after the last is nobody's.
-        let schedule_s = (sent.sent + sent.refused + sent.abandoned) as f64 / rate;
-        let achieved = sent.sent as f64 / (sent.took_ns as f64 / 1e9).max(schedule_s);
-        let part = achieved / rate;
+        let part = sent.achieved(rate) / rate;
         if part < ACHIEVED_MIN {
             gave.push(Self::Rate(part));
         }

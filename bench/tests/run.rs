@@ -249,7 +249,7 @@ fn a_lagging_harness_invalidates_its_run() {
     let late = paced.own_lag.histogram().count_between(1_000_000, u64::MAX);
     assert!(late >= 190, "{late}: all that were due meanwhile are late by it");
     let health = watch.end(&paced);
-    let complaints = health.complaints(&paced, pace.rate, pace.measured());
+    let complaints = health.complaints(&paced, pace.rate);
     assert!(
         complaints.iter().any(|why| why.contains("the harness itself was late")),
         "{complaints:?} {health:?}"
@@ -276,6 +276,6 @@ fn what_cannot_be_sent_at_the_rate_is_given_up_and_not_valid() {
     assert_eq!(paced.sent + paced.abandoned, 1_000_000);
     assert!(paced.sent < 100, "{}", paced.sent);
     assert_eq!(received.total.received, paced.sent);
-    let complaints = watch.end(&paced).complaints(&paced, pace.rate, pace.measured());
+    let complaints = watch.end(&paced).complaints(&paced, pace.rate);
     assert!(complaints[0].contains("the rate was not sustained"), "{complaints:?}");
 }

@@ -120,7 +120,7 @@ impl Trial {
         let wait = if purpose == Purpose::Search { SEARCH_WAIT } else { RECEIVED_WAIT };
         let received: Received = cast.receivers.hear("account of what came", wait)?;
         let to_relay = cast.datagrams_to_relay(pace.warm_up + sent.paced.sent, case.size);
-        let mut complaints = health.complaints(&sent.paced, rate, pace.measured());
+        let mut complaints = health.complaints(&sent.paced, rate);
         let closed = received.receivers.iter().filter_map(|receiver| receiver.closed.as_ref());
         complaints.extend(closed.map(|why| format!("a receiver has failed: {why}")));
         let dropped = Drops::now().since(before.drops).receive_buffer_errors;
@@ -144,10 +144,8 @@ impl Trial {
     /// Whether everything was sent when it should be, next to nothing was lost, and the last message came soon after it
     /// was sent: nothing has piled up.
     pub(super) fn is_sustained(&self) -> bool {
-        let seconds = (self.sent.took_ns as f64 / 1e9).max(self.duration_s);
-        let achieved = self.sent.sent as f64 / seconds;
         let in_time = u128::from(self.late_ns()) <= LATE_MAX.as_nanos();
-        achieved >= ACHIEVED_MIN * self.rate && self.loss() <= LOSS_MAX && in_time
+        self.sent.achieved(self.rate) >= ACHIEVED_MIN * self.rate && self.loss() <= LOSS_MAX && in_time
     }
 
     /// The part of all deliveries that never came about, 0 to 1.

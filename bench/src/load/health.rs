@@ -99,13 +99,11 @@ impl Watch {
 }
 
 impl Health {
-    /// What speaks against the figures of a run at `rate` messages per second, of which `measured` counted.
+    /// What speaks against the figures of a run at `rate` messages per second.
     #[must_use]
-    pub fn complaints(&self, paced: &Paced, rate: f64, measured: u64) -> Vec<String> {
+    pub fn complaints(&self, paced: &Paced, rate: f64) -> Vec<String> {
         let mut complaints = Vec::new();
-        let seconds = measured as f64 / rate;
-        // What is sent after the end of the schedule was not sent at the rate.
-        let achieved = paced.sent as f64 / (paced.took_ns as f64 / 1e9).max(seconds);
+        let achieved = paced.achieved(rate);
         if achieved < ACHIEVED_MIN * rate {
             let (abandoned, refused) = (paced.abandoned, paced.refused);
             complaints.push(format!(
@@ -191,14 +189,14 @@ mod tests {
     }
 
     fn complaints(paced: &Paced) -> Vec<String> {
-        Watch::start().end(paced).complaints(paced, 1_000.0, 1_000)
+        Watch::start().end(paced).complaints(paced, 1_000.0)
     }
 
     #[test]
     fn a_run_that_kept_its_schedule_counts() {
         let paced = paced(1_000, 1_000_000_000, &[20_000; 1_000]);
         let health = Health { steal: 0.0, ..Watch::start().end(&paced) };
-        assert_eq!(health.complaints(&paced, 1_000.0, 1_000), Vec::<String>::new());
+        assert_eq!(health.complaints(&paced, 1_000.0), Vec::<String>::new());
     }
 
     #[test]
@@ -230,7 +228,7 @@ mod tests {
             (0..times).for_each(|_| late.record(late_ns));
             let pauses = Some(Pauses::of(&late));
             let health = Health { steal: 0.0, pauses, ..Watch::start().end(&paced) };
-            health.complaints(&paced, 1_000.0, 1_000)
+            health.complaints(&paced, 1_000.0)
         };
         let told = complaints(6_000_000, 20);
         assert!(told.len() == 1 && told[0].contains("the receivers' side paused"), "{told:?}");

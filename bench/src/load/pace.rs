@@ -175,6 +175,14 @@ impl Paced {
         self.series[second] += 1;
     }
 
+    /// Messages per second that were handed over, of a schedule of `rate`: what is sent after its end was not sent at that
+    /// rate, and what is left of the last interval is nobody's.
+    #[must_use]
+    pub fn achieved(&self, rate: f64) -> f64 {
+        let schedule_s = (self.sent + self.refused + self.abandoned) as f64 / rate;
+        self.sent as f64 / (self.took_ns as f64 / 1e9).max(schedule_s)
+    }
+
     /// Messages per second that were handed over.
     #[must_use]
     pub fn rate(&self) -> f64 {

@@ -113,9 +113,9 @@ fn rules(knees: &[Knee]) -> Vec<(f64, String)> {
     kept.map(|(knee, rate)| (rate, format!("knee: {}", name(knee.receivers, knee.size)))).collect()
 }
 
-/// Messages per second that were sent: what is sent after the end of the schedule was not sent at the rate.
+/// Messages per second that were sent.
 fn achieved(outcome: &Outcome) -> f64 {
-    outcome.sent.sent as f64 / (outcome.sent.took_ns as f64 / 1e9).max(outcome.settings.duration_s)
+    outcome.sent.achieved(outcome.settings.rate)
 }
 
 fn steps(points: &[Point]) -> Table {
