@@ -167,6 +167,34 @@ impl Publisher {
         claim.commit()
     }
 
+    /// Takes a message in without sending it: what is posted goes out together, with the next
+    /// [`flush`](Self::flush), [`publish`](Self::publish) or [`turn`](Self::turn).
+    ///
+    /// A message that does not fit into one datagram goes out at once, after what was posted before it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    #[inline]
+    pub fn post(&mut self, payload: &[u8]) -> Result<(), PublishError> {
+        if payload.len() > self.sizes.payload_max {
+            return self.publish_long(payload).map(drop);
+        }
+        let mut claim = self.claim(payload.len())?;
+        claim.copy_from_slice(payload);
+        claim.post();
+        Ok(())
+    }
+
+    /// Sends what was posted.
+    ///
+    /// # Errors
+    /// [`PublishError::Socket`].
+    pub fn flush(&mut self) -> Result<(), PublishError> {
+        self.send_due::<false>(clock::mono_ns())?;
+        self.attend()?;
+        Ok(())
+    }
+
     /// Room for a message of `len` bytes in the ring itself, to be written and then committed.
     ///
     /// # Errors

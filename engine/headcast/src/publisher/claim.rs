@@ -42,6 +42,12 @@ impl<'a> Claim<'a> {
         Ok(seq)
     }
 
+    /// Takes in what was written, to go out with the next [`Publisher::flush`], commit or turn.
+    #[inline]
+    pub fn post(self) {
+        self.publisher.take_in(self.len, clock::now());
+    }
+
     fn seq(&self) -> u64 {
         self.publisher.sequencer.last_seq() + 1
     }

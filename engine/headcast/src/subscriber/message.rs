@@ -31,6 +31,8 @@ pub struct Origin {
     pub stream: u16,
     /// The sequence within session and stream; of a message in several datagrams, that of the first.
     pub seq: u64,
+    /// Which message of its datagram it is, from 0: queued messages may have shared one.
+    pub part: u16,
     /// When it was published, by the publisher's clock, in nanoseconds since the Unix epoch.
     pub timestamp_ns: u64,
     /// The first copy did not get here before this one.
@@ -63,6 +65,7 @@ impl<'a> Message<'a> {
             session: Session::from_bits(header.session.get()),
             stream: header.stream.get(),
             seq: header.seq.get(),
+            part: 0,
             timestamp_ns: header.timestamp.get(),
             rescued: header.is_repeated(),
         };
@@ -115,6 +118,6 @@ impl std::fmt::Debug for Message<'_> {
 impl Origin {
     pub(super) fn new(id: StreamId, seq: u64, timestamp_ns: u64, rescued: bool) -> Self {
         let StreamId { publisher, session, stream } = id;
-        Self { publisher, session, stream, seq, timestamp_ns, rescued }
+        Self { publisher, session, stream, seq, part: 0, timestamp_ns, rescued }
     }
 }
