@@ -23,7 +23,7 @@ mod socket;
 #[cfg_attr(all(test, miri), path = "sys/miri.rs")]
 mod sys;
 
-pub use batch::{Batch, CALL_MAX, Outcome, Progress};
+pub use batch::{Batch, CALL_MAX, Outcome, Progress, TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 pub use capabilities::{Buffer, Capabilities};
 pub use error::SendError;
 pub use inbox::Inbox;
