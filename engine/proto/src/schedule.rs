@@ -124,6 +124,12 @@ impl Schedule {
         usize::try_from(self.end - self.last_cursor()).unwrap_or(usize::MAX)
     }
 
+    /// The oldest datagram that still has copies to send, if there is one.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.last_cursor()
+    }
+
     /// Datagrams whose first copy has not gone out.
     #[inline]
     #[must_use]
