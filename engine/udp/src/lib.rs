@@ -13,6 +13,7 @@
 
 mod batch;
 mod capabilities;
+mod control;
 mod error;
 mod inbox;
 mod name;
@@ -26,8 +27,8 @@ mod sys;
 pub use batch::{Batch, CALL_MAX, Outcome, Progress, TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 pub use capabilities::{Buffer, Capabilities};
 pub use error::SendError;
-pub use inbox::Inbox;
+pub use inbox::{Flaw, Inbox, Opened, segments};
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
-pub use socket::{answers, egress, ingress, ingress_unix};
+pub use socket::{answers, egress, ingress, ingress_unix, receive_trains};
