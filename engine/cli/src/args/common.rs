@@ -50,6 +50,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether something is done where it can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
 /// Where the peers come from: exactly one of these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Peers")]
