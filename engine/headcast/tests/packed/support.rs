@@ -1,4 +1,5 @@
 //! A publisher made by hand, and what a subscriber makes of its datagrams.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
