@@ -59,7 +59,7 @@ pub(crate) trait Fixture {
             rows
         };
         let who = "JOIN streams s ON s.id = x.stream_id JOIN responders r ON r.id = x.responder_id";
-        let key = "s.publisher, s.session, s.stream, x.seq, r.publisher, r.session";
+        let key = "s.publisher, s.session, s.stream, x.seq, x.part, r.publisher, r.session";
         Dump {
             responders: rows("SELECT publisher, session, next, bitmap, address, heard_ns FROM responders"),
             messages: rows(&format!(
@@ -101,9 +101,14 @@ pub(crate) fn response(responder: u32, seq: u64, message: u64, result: &[u8]) ->
         held_from: 1,
         source: (std::net::Ipv4Addr::from_bits(0x0a00_0000 + responder), 7000).into(),
         received_ns: 1_000_000 + seq,
-        subject: Subject { publisher: 5, session: 0x2a, stream: 3, seq: message },
+        subject: Subject { publisher: 5, session: 0x2a, stream: 3, seq: message, part: 0 },
         result,
     }
+}
+
+/// The same to another message of that datagram.
+pub(crate) fn to_part(part: u16, response: Response<'_>) -> Response<'_> {
+    Response { subject: Subject { part, ..response.subject }, ..response }
 }
 
 /// Responses in a batch that has just room for them.

@@ -52,9 +52,10 @@ fn nothing_is_created_where_there_is_no_directory() {
 #[test]
 fn a_newer_schema_and_foreign_tables_are_left_as_they_are() {
     for (sql, name) in [
-        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (2)", "newer"),
+        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (3)", "newer"),
         ("CREATE TABLE headcast_schema (version INTEGER)", "foreign"),
         ("CREATE TABLE headcast_schema (release TEXT)", "foreign"),
+        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (2)", "foreign"),
         ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (1)", "foreign"),
         ("CREATE TABLE messages (id INTEGER)", "foreign"),
         ("CREATE VIEW records AS SELECT 1", "foreign"),
