@@ -25,6 +25,15 @@ pub(crate) trait Fixture {
     /// What a statement gives, asked past the store. The statements of the tests are the same for all kinds.
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>>;
 
+    /// The tables as version 1 had them.
+    const VERSION_1: &str;
+    /// The type of its numbers.
+    const INTEGER: &str;
+    /// Bytes as they are written in a statement.
+    fn literal(bytes: &[u8]) -> String;
+    /// Runs statements past the store.
+    fn run(&self, sql: &str);
+
     /// From now on a message whose first result is [`POISON`] fails.
     fn poison(&self);
 
@@ -127,6 +136,10 @@ pub(crate) fn write(store: &mut Store, responses: &[Response<'_>]) -> (Tally, Ve
     (tally, receipts)
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A file in a directory of its own.
 pub(crate) struct SqliteFile {
     pub(crate) directory: tempfile::TempDir,
@@ -147,11 +160,22 @@ impl Fixture for SqliteFile {
         Database::Sqlite(self.path())
     }
 
-    fn poison(&self) {
+    const VERSION_1: &str = include_str!("../../src/store/sqlite.sql");
+    const INTEGER: &str = "INTEGER";
+
+    fn literal(bytes: &[u8]) -> String {
+        format!("X'{}'", hex(bytes))
+    }
+
+    fn run(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.path()).expect("the file opens");
+        connection.execute_batch(sql).expect(sql);
+    }
+
+    fn poison(&self) {
         let trigger = "CREATE TRIGGER poison AFTER INSERT ON messages WHEN NEW.result = CAST('poison' AS BLOB) \
                        BEGIN SELECT RAISE(ABORT, 'poison'); END";
-        connection.execute_batch(trigger).expect(trigger);
+        self.run(trigger);
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>> {
@@ -188,12 +212,23 @@ impl Fixture for PostgresDatabase {
         self.url.parse().expect("a name")
     }
 
-    fn poison(&self) {
+    const VERSION_1: &str = include_str!("../../src/store/postgres.sql");
+    const INTEGER: &str = "bigint";
+
+    fn literal(bytes: &[u8]) -> String {
+        format!("'\\x{}'::bytea", hex(bytes))
+    }
+
+    fn run(&self, sql: &str) {
         let mut client = ::postgres::Client::connect(&self.url, ::postgres::NoTls).expect("it is up");
+        client.batch_execute(sql).expect(sql);
+    }
+
+    fn poison(&self) {
         let trigger = "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                        IF NEW.result = 'poison'::bytea THEN RAISE 'poison'; END IF; RETURN NEW; END $$; \
                        CREATE TRIGGER poison AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION poison()";
-        client.batch_execute(trigger).expect(trigger);
+        self.run(trigger);
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>> {

@@ -6,6 +6,7 @@ mod postgres;
 mod postgres_server;
 mod property;
 mod records;
+mod renewed;
 mod semantics;
 mod sqlite;
 

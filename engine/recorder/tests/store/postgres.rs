@@ -13,7 +13,7 @@ fn database(url: &str) -> Database {
     url.parse().expect("a name")
 }
 
-fn refused(url: &str) -> StoreError {
+pub(crate) fn refused(url: &str) -> StoreError {
     match Store::open(&database(url), Options::default()) {
         Err(error) => error,
         Ok(_) => panic!("{url} opened"),
