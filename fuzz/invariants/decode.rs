@@ -247,7 +247,7 @@ fn reference(bytes: &[u8]) -> Result<(), Refusal> {
     let fits = match kind {
         1 | 7 => payload.is_empty(),
         3 => is_nak(payload),
-        4 => payload.len() >= 24 && number(payload, 6, 2) == 0 && number(payload, 16, 8) >= 1,
+        4 => payload.len() >= 24 && number(payload, 16, 8) >= 1,
         5 => payload.len() == 32 && number(payload, 4, 4) == 0,
         _ => true,
     };

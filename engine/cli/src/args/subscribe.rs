@@ -136,7 +136,7 @@ pub(crate) struct Responding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RespondWith {
     /// A command that is run for each message: it reads the message from its standard input and writes the answer to its
-    /// standard output; HEADCAST_MESSAGE_PUBLISHER, _SESSION, _STREAM and _SEQ say which message it is
+    /// standard output; HEADCAST_MESSAGE_PUBLISHER, _SESSION, _STREAM, _SEQ and _PART say which message it is
     Exec,
     /// The application of --forward: it receives a datagram, and sends its answer to where that came from
     Forward,

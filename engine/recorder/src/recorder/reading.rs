@@ -27,7 +27,8 @@ pub(super) fn read<'a>(
         return Err(Refusal::SessionImplausible);
     }
     let held_from = response::held_from(datagram);
-    if !response::is_storable(own, seq) || !response::is_storable(subject.id, subject.seq) || held_from > seq {
+    if !response::is_storable(own, seq) || !response::is_storable(subject.id, subject.seq) || held_from > seq
+    {
         return Err(Refusal::Sequence);
     }
     if seq - held_from >= SPAN {

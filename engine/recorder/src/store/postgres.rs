@@ -15,7 +15,9 @@ use postgres::types::ToSql;
 use postgres::{Client, Config, Statement};
 
 use super::Options;
-use super::backend::{Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted};
+use super::backend::{
+    Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted,
+};
 use crate::{Responder, StoreError};
 use connect::with_timeouts;
 use failure::Failure;
@@ -96,15 +98,8 @@ impl Postgres {
         let response_seqs: Vec<i64> = all.iter().map(|said| said.response_seq.cast_signed()).collect();
         let results: Vec<&[u8]> = all.iter().map(|said| said.result).collect();
         let recorded: Vec<i64> = all.iter().map(|said| said.recorded_ns.cast_signed()).collect();
-        let columns: [&(dyn ToSql + Sync); 7] = [
-            &keys.stream_ids,
-            &keys.seqs,
-            &keys.parts,
-            &responder_ids,
-            &response_seqs,
-            &results,
-            &recorded,
-        ];
+        let columns: [&(dyn ToSql + Sync); 7] =
+            [&keys.stream_ids, &keys.seqs, &keys.parts, &responder_ids, &response_seqs, &results, &recorded];
         self.run(|client, statements| client.execute(statement(statements), &columns)).map(|_| ())
     }
 }

@@ -10,7 +10,9 @@ use std::path::Path;
 use rusqlite::{CachedStatement, Connection, FileControl, MAIN_DB, OptionalExtension, params};
 
 use super::Options;
-use super::backend::{Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted};
+use super::backend::{
+    Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted,
+};
 use crate::lock::FileLock;
 use crate::{Responder, StoreError};
 use failure::Failure;

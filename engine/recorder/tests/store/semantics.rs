@@ -383,7 +383,8 @@ fn messages_of_one_datagram_diverge_each_by_itself<F: Fixture>() {
     assert_eq!(tally, Tally { stored: 5, rows: 1, divergent: 2, bytes: 5, ..Tally::default() });
     let rows = fixture.rows("SELECT part, responses, divergent FROM messages ORDER BY part");
     assert_eq!(integers(&rows.concat()), [0, 2, 0, 1, 3, 1, 2, 2, 1]);
-    let said = "SELECT d.part, r.publisher FROM divergences d JOIN responders r ON r.id = d.responder_id ORDER BY 1";
+    let said =
+        "SELECT d.part, r.publisher FROM divergences d JOIN responders r ON r.id = d.responder_id ORDER BY 1";
     assert_eq!(integers(&fixture.rows(said).concat()), [1, 1002, 2, 1003]);
 }
 

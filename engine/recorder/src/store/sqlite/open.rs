@@ -17,8 +17,7 @@ use crate::store::{Durability, schema};
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The migration at index n makes version n + 1.
-pub(crate) const MIGRATIONS: [&str; 2] =
-    [include_str!("../sqlite.sql"), include_str!("../sqlite_parts.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] = [include_str!("../sqlite.sql"), include_str!("../sqlite_parts.sql")];
 
 /// `None` if another process writes it.
 pub(super) fn open(
