@@ -22,6 +22,9 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
         .backlog(sending.backlog.into())
         .send_buffer(sending.send_buffer)
         .send_batch(sending.send_batch)
+        .packing(sending.packing.is_on())
+        .gso(sending.gso.is_on())
+        .pass_max(sending.pass_max)
         .busy_poll(sending.busy_poll)
         .max_peers(target.max_peers)
         .exclude(target.exclude.iter().copied());
