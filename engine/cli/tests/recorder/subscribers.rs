@@ -73,7 +73,7 @@ fn kills_of_subscribers_leave_every_answer_that_is_stored_right<S: Site>() {
 
 /// Checks that the answers are those messages, in the order in which they were published, whichever shared a datagram.
 fn check_order(tables: &Tables, published: u64) {
-    let in_order: BTreeMap<_, _> = tables.messages.iter().map(|(subject, state)| (subject, state)).collect();
+    let in_order: BTreeMap<_, _> = tables.messages.iter().collect();
     let mut last = 0;
     for (subject, state) in in_order {
         let text = std::str::from_utf8(&state.result).expect("text");

@@ -136,6 +136,11 @@ pub(crate) fn write(store: &mut Store, responses: &[Response<'_>]) -> (Tally, Ve
     (tally, receipts)
 }
 
+/// The numbers among the values of a row.
+pub(crate) fn integers(row: &[Cell]) -> Vec<i64> {
+    row.iter().filter_map(|cell| if let Cell::Integer(value) = cell { Some(*value) } else { None }).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

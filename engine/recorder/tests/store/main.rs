@@ -1,6 +1,7 @@
 //! What the store promises, on each kind of database.
 
 mod fixture;
+mod parts;
 mod postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
