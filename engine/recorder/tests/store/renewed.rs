@@ -34,7 +34,7 @@ fn some() -> Vec<Response<'static>> {
         move |seq: u64| {
             let lies = seq % 5 == u64::from(responder);
             let one = response(responder, seq, 1 + seq * 7 % 90, if lies { b"no\0" } else { b"\xffyes" });
-            let stream = if seq % 3 == 0 { 4 } else { 3 };
+            let stream = if seq.is_multiple_of(3) { 4 } else { 3 };
             Response { subject: headcast_recorder::Subject { stream, ..one.subject }, ..one }
         }
     };
