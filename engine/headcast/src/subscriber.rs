@@ -164,7 +164,10 @@ impl Subscriber {
         loop {
             match self.before {
                 Before::Nothing => {}
-                Before::Part => return Ok(self.next_part()),
+                Before::Part => {
+                    self.next_part();
+                    return Ok(Ready::Part);
+                }
                 Before::Event => {
                     let ready = self.next_pending();
                     if ready != Ready::Nothing {
@@ -177,11 +180,9 @@ impl Subscriber {
                 let ready = self.judge();
                 if self.receiver.has_more() {
                     // What happened before this message is told before it.
-                    (self.before, self.pending.after) = (Before::Event, ready);
+                    self.pending.after = (ready, self.before);
+                    self.before = Before::Event;
                     break;
-                }
-                if ready == Ready::Part {
-                    return Ok(self.next_part());
                 }
                 if ready != Ready::Nothing {
                     return Ok(ready);
@@ -269,8 +270,8 @@ impl Subscriber {
             Verdict::Deliver { rescued, .. } => {
                 if datagram.is_coalesced() {
                     self.parts.begin(bytes.len(), &datagram);
-                    self.before = Before::Part;
                     self.counters.count_shared(datagram.messages().into(), rescued);
+                    self.next_part();
                     return Ready::Part;
                 }
                 self.counters.delivered.add(1);

@@ -43,7 +43,9 @@ fn found(inbox: &mut Inbox, len: u8) -> Vec<(Vec<u8>, Option<Flaw>)> {
 fn whatever_size_the_kernel_tells_no_byte_outside_is_read() {
     let mut inbox = Inbox::new(12);
     for dropped in [None, Some(7)] {
-        for (size, len) in (0..=14).flat_map(|size| (0..=13).map(move |len| (size, len))) {
+        for (size, len) in
+            [0, 1, 5, 11, 12, 13].into_iter().flat_map(|size| [0, 1, 10, 12, 13].map(move |len| (size, len)))
+        {
             Kernel::with(|kernel| (kernel.dropped, kernel.segment_size) = (dropped, Some(size)));
             let found = found(&mut inbox, len);
             assert_eq!(inbox.dropped(0), dropped);
