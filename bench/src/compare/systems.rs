@@ -48,10 +48,8 @@ pub(super) enum Batching {
     Off,
 }
 
-impl Library {
-    const fn new(mode: &'static str, batching: Batching) -> Kind {
-        Kind::Headcast(Self { mode, batching })
-    }
+const fn library(mode: &'static str, batching: Batching) -> Kind {
+    Kind::Headcast(Library { mode, batching })
 }
 
 impl Batching {
@@ -80,11 +78,11 @@ impl Batching {
 
 /// Every system by its name, in the order of the first round.
 const ALL: [(&str, Kind); 15] = [
-    (OURS, Library::new("nak", Batching::Full)),
-    (GSO, Library::new("nak", Batching::Gso)),
-    (PLAIN, Library::new("nak", Batching::Off)),
-    ("headcast-dup", Library::new("dup", Batching::Full)),
-    ("headcast-once", Library::new("once", Batching::Full)),
+    (OURS, library("nak", Batching::Full)),
+    (GSO, library("nak", Batching::Gso)),
+    (PLAIN, library("nak", Batching::Off)),
+    ("headcast-dup", library("dup", Batching::Full)),
+    ("headcast-once", library("once", Batching::Full)),
     (RELAY, Kind::Relay),
     ("sidecar", Kind::Sidecar),
     ("redis", Kind::Broker(Broker::Redis)),

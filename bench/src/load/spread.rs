@@ -65,7 +65,6 @@ impl Spread {
     pub fn reach(&mut self, seq: u64, ns: u64) {
         #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
         let row = &mut self.rows[seq as usize & (ROWS - 1)];
-        #[expect(clippy::cast_possible_truncation, reason = "cut to what fits")]
         let time = ns.min(TIME_MAX) as u32;
         if row.seq != seq {
             if row.seq != u64::MAX && row.seq > seq {
