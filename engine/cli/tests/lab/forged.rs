@@ -195,7 +195,7 @@ fn a_million_forged_datagrams_cost_no_message_and_bounded_memory() {
     let mut listener = Listener::start(&lab, 1, "");
     let mut sender = Sender::start(&lab, u64::MAX, "--rate 2000");
     // Far enough that the first sequences are out of the window.
-    listener.wait_for_seq(10_000);
+    listener.wait_for_line(10_000);
     let (publisher, session) = listener.source();
     let (subscriber, chance) = (SocketAddr::new(lab.address(1), 12000), Chance::new(1));
     let peaks = [listener.peak_kib(), peak_kib(&mut sender.running)];
@@ -269,11 +269,15 @@ fn a_million_forged_datagrams_cost_no_message_and_bounded_memory() {
         "{:?}",
         heard.totals()
     );
+    let of = |name| count(&totals, name);
     let arrived = total("datagrams") + total("socket_dropped");
-    assert!(arrived >= TO_SUBSCRIBER + 2 * messages, "{arrived} datagrams arrived");
+    let published = of("passes_first") + of("passes_later");
+    assert!(
+        arrived >= TO_SUBSCRIBER + published,
+        "{arrived} datagrams arrived, {published} of the publisher's"
+    );
 
     // All that came to the publisher is booked, and nothing of it was answered.
-    let of = |name| count(&totals, name);
     let came = ["naks_foreign", "naks_stranger", "strays", "malformed", "naks_dropped"].map(of);
     assert_eq!(came.iter().sum::<u64>(), TO_PUBLISHER, "{totals:?}");
     // The subscriber asked strangers as well, of whose streams it thought to have lost something.

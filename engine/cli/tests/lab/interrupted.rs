@@ -11,6 +11,11 @@ const LINES: u64 = 20_000;
 /// A burst takes both copies of some messages.
 const RATE: &str = "--rate 2000 --spacing 500us";
 
+/// So that a sequence is the number of a line.
+fn unpacked() -> String {
+    format!("{RATE} --packing off")
+}
+
 fn lossy(options: &str) -> Lab {
     let lab = Lab::up(options);
     lab.run("drop 5 --burst 8");
@@ -34,7 +39,7 @@ fn a_publisher_that_is_stopped_and_goes_on_has_lost_nothing() {
     let listeners = Listener::start_all(&lab, 1..=5);
     let mut sender = Sender::start(&lab, LINES, RATE);
     for (at, pause_ms) in [(2_000, 200), (5_000, 1_000), (8_000, 500), (11_000, 300), (14_000, 700)] {
-        listeners[0].wait_for_seq(at);
+        listeners[0].wait_for_line(at);
         sender.pause(Duration::from_millis(pause_ms));
     }
     let totals = sender.finish();
@@ -48,7 +53,7 @@ fn a_subscriber_that_is_stopped_and_goes_on_has_lost_nothing() {
     let mut listeners = Listener::start_all(&lab, 1..=5);
     let sender = Sender::start(&lab, LINES, RATE);
     for (at, pod, pause_ms) in [(2_000, 1, 200), (5_000, 2, 1_000), (8_000, 1, 500), (11_000, 2, 300)] {
-        listeners[0].wait_for_seq(at);
+        listeners[0].wait_for_line(at);
         listeners[pod].pause(Duration::from_millis(pause_ms));
     }
     sender.finish();
@@ -60,10 +65,10 @@ fn a_subscriber_that_is_killed_starts_again_at_what_it_hears_first_and_misses_no
     let lab = lossy("--pods 5");
     let listeners = Listener::start_all(&lab, 1..=4);
     let mut victim = Listener::start(&lab, 5, "");
-    let sender = Sender::start(&lab, LINES, RATE);
+    let sender = Sender::start(&lab, LINES, &unpacked());
     let mut lives = Vec::new();
     for at in [3_000, 6_000, 9_000] {
-        listeners[0].wait_for_seq(at);
+        listeners[0].wait_for_line(at);
         lives.push(victim.kill());
         victim = Listener::start(&lab, 5, "");
     }
@@ -74,7 +79,7 @@ fn a_subscriber_that_is_killed_starts_again_at_what_it_hears_first_and_misses_no
     assert!(late && first > 9_000, "it starts at {first}");
     last.assert_whole("the subscriber of the last start", first..=LINES);
     for life in &lives {
-        let (first, numbers) = (life.joined().0, life.numbers());
+        let (first, numbers) = (life.joined().0, life.lines());
         let mut once = numbers.clone();
         once.dedup();
         assert_eq!(numbers, once, "nothing twice in a life either");
@@ -89,11 +94,11 @@ fn a_subscriber_behind_a_slow_link_says_exactly_what_it_lost_and_the_others_lose
     let lab = lossy("--isolated 1 --pods 4");
     let mut listeners = Listener::start_all(&lab, 1..=5);
     let squeezed = listeners.remove(0);
-    let sender = Sender::start(&lab, LINES, RATE);
-    listeners[0].wait_for_seq(4_000);
+    let sender = Sender::start(&lab, LINES, &unpacked());
+    listeners[0].wait_for_line(4_000);
     // Some 2.8 Mbit/s want to go through there, repairs not counted.
     lab.run("squeeze 1mbit --at pod-1");
-    listeners[0].wait_for_seq(12_000);
+    listeners[0].wait_for_line(12_000);
     lab.run("squeeze off --at pod-1");
     sender.finish();
 
@@ -111,7 +116,7 @@ fn a_publisher_whose_own_link_is_always_full_repairs_all_the_same() {
     lab.run("drop 2");
     let listeners = Listener::start_all(&lab, 1..=6);
     // As fast as they can be sent; and what waits in the socket is sent within the time that subscribers wait.
-    let sender = Sender::start(&lab, 6_000, "--mode nak --send-buffer 32768");
+    let sender = Sender::start(&lab, 6_000, "--mode nak --send-buffer 8192 --packing off");
     let totals = sender.finish();
     assert!(count(&totals, "blocked") > 1_000, "the socket was full: {totals:?}");
     for (pod, listener) in (1..).zip(listeners) {

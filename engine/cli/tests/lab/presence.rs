@@ -24,7 +24,7 @@ fn a_publisher_that_is_killed_falls_silent_and_one_that_stops_says_so() {
     ] {
         let listeners = Listener::start_all(&lab, 1..=2);
         let mut sender = Sender::start(&lab, 1_000_000, "--rate 500");
-        listeners.iter().for_each(|listener| listener.wait_for_seq(200));
+        listeners.iter().for_each(|listener| listener.wait_for_line(200));
         sender.running.signal(signal);
         until_within("the publisher ends", Duration::from_secs(10), || {
             sender.running.child().try_wait().expect("a child").is_some()
@@ -35,7 +35,7 @@ fn a_publisher_that_is_killed_falls_silent_and_one_that_stops_says_so() {
             let told = heard.0.iter().filter(|told| is_told(told)).count();
             let other = heard.0.iter().filter(|told| is_not(told)).count();
             assert_eq!((told, other), (1, 0), "{signal} is told once, and as what it is");
-            let last = *heard.numbers().last().expect("messages");
+            let last = *heard.lines().last().expect("messages");
             heard.assert_whole("a subscriber", 1..=last);
         }
     }
@@ -64,7 +64,7 @@ fn the_last_messages_are_repaired_though_nothing_follows_them() {
     );
     for (mode, repaired, lost) in [("dup+nak", 2, 0), ("nak", 2, 0), ("dup", 0, 2)] {
         let listeners = Listener::start_all(&lab, 1..=3);
-        let totals = Sender::start(&lab, LINES, &format!("--mode {mode} --rate 1000")).finish();
+        let totals = Sender::start(&lab, LINES, &format!("--mode {mode} --rate 1000 --packing off")).finish();
         assert_eq!(count(&totals, "messages"), LINES);
         for (pod, listener) in (1..).zip(listeners) {
             listener.wait_for("the end", is_end);
@@ -88,8 +88,8 @@ fn a_late_joiner_begins_with_what_it_hears_first_or_with_as_much_of_the_past_as_
     const LINES: u64 = 6_000;
     let lab = Lab::up("--pods 3");
     let early = Listener::start(&lab, 1, "");
-    let sender = Sender::start(&lab, LINES, "--rate 1000");
-    early.wait_for_seq(1_000);
+    let sender = Sender::start(&lab, LINES, "--rate 1000 --packing off");
+    early.wait_for_line(1_000);
     let late = Listener::start(&lab, 2, "");
     let curious = Listener::start(&lab, 3, "--history 50");
     let totals = sender.finish();

@@ -44,7 +44,7 @@ fn after_a_kill_subscribers_go_on_with_the_new_session_at_once() {
     let publish = |message: &str| {
         lab.headcast(
             "publisher",
-            &format!("publish --to {NAME}:12000 --message {message} --repeat 0 --rate 500"),
+            &format!("publish --to {NAME}:12000 --packing off --message {message} --repeat 0 --rate 500"),
         )
     };
     let mut first = publish("one");
@@ -77,7 +77,7 @@ fn two_publishers_on_one_host_stay_apart() {
     let publish = |n: u64| {
         lab.headcast(
             "publisher",
-            &format!("publish --to {NAME}:12000 --message {n} --repeat 500 --rate 1000"),
+            &format!("publish --to {NAME}:12000 --packing off --message {n} --repeat 500 --rate 1000"),
         )
     };
     for running in [publish(1), publish(2)] {
@@ -140,7 +140,7 @@ fn a_service_that_does_not_exist_is_a_failure_that_says_so() {
     let output = lab.output(
         "publisher",
         HEADCAST,
-        &format!("publish --to {NAME}:12000 --message x --log-level error"),
+        &format!("publish --to {NAME}:12000 --packing off --message x --log-level error"),
     );
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
@@ -154,7 +154,7 @@ fn a_message_that_reaches_nobody_is_a_failure_that_says_why() {
     let output = lab.output(
         "publisher",
         HEADCAST,
-        &format!("publish --to {NAME}:12000 --message x --log-level error"),
+        &format!("publish --to {NAME}:12000 --packing off --message x --log-level error"),
     );
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));

@@ -48,8 +48,19 @@ pub(crate) enum Told {
     Totals(Map<String, Value>),
 }
 
-/// `headcast publish`, of the lines 1, 2, 3 ...: as long as they fit into a datagram each, that is also what
-/// they are numbered as.
+impl Told {
+    /// The line that a message of the publisher holds.
+    fn line(&self) -> Option<u64> {
+        let Told::Message { publisher: PUBLISHER, seq, payload, .. } = self else { return None };
+        let line = payload.as_ref().and_then(|payload| payload.parse().ok());
+        // A number counts for every message of its datagram.
+        assert!(line.is_some_and(|line| line >= *seq), "message {seq} holds {payload:?}");
+        line
+    }
+}
+
+/// `headcast publish`, of the lines 1, 2, 3 ...: with `--packing off` that is also what they are numbered as, for
+/// messages that share a datagram share its number.
 pub(crate) struct Sender {
     pub(crate) running: Running,
     feeder: JoinHandle<()>,
@@ -135,12 +146,9 @@ impl Listener {
         });
     }
 
-    /// Waits until the publisher's stream has come so far.
-    pub(crate) fn wait_for_seq(&self, least: u64) {
-        self.wait_for(
-            &format!("message {least}"),
-            |told| matches!(told, Told::Message { publisher: PUBLISHER, seq, .. } if *seq >= least),
-        );
+    /// Waits until the publisher's stream has come to this line.
+    pub(crate) fn wait_for_line(&self, least: u64) {
+        self.wait_for(&format!("line {least}"), |told| told.line().is_some_and(|line| line >= least));
     }
 
     /// Where the publisher's messages come from, and their session.
@@ -209,17 +217,11 @@ pub(crate) fn peak_kib(running: &mut Running) -> u64 {
 pub(crate) struct Heard(pub(crate) Vec<Told>);
 
 impl Heard {
-    /// The numbers of the publisher's messages, sorted. Each must hold the line of its number.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
-        let mut numbers = Vec::new();
-        for told in &self.0 {
-            if let Told::Message { publisher: PUBLISHER, seq, payload, .. } = told {
-                assert_eq!(payload.as_deref(), Some(seq.to_string().as_str()), "the payload of {seq}");
-                numbers.push(*seq);
-            }
-        }
-        numbers.sort_unstable();
-        numbers
+    /// The publisher's lines, sorted.
+    pub(crate) fn lines(&self) -> Vec<u64> {
+        let mut lines: Vec<u64> = self.0.iter().filter_map(Told::line).collect();
+        lines.sort_unstable();
+        lines
     }
 
     /// The numbers that the publisher's gaps name, sorted.
@@ -234,17 +236,17 @@ impl Heard {
         lost
     }
 
-    /// Asserts that exactly these messages came, each once, and that no gap was told.
-    pub(crate) fn assert_whole(&self, who: &str, numbers: RangeInclusive<u64>) {
+    /// Asserts that exactly these lines came, each once, and that no gap was told.
+    pub(crate) fn assert_whole(&self, who: &str, lines: RangeInclusive<u64>) {
         assert_none(self.lost(), "were lost", who, &self.totals_text());
-        assert_each_once(who, &self.numbers(), numbers, &self.totals_text());
+        assert_each_once(who, &self.lines(), lines, &self.totals_text());
     }
 
-    /// Asserts that each of these came once, or was told as lost once.
-    pub(crate) fn assert_accounted(&self, who: &str, numbers: RangeInclusive<u64>) {
-        let mut all = [self.numbers(), self.lost()].concat();
+    /// Asserts that each of these came once, or was told as lost once: of a publisher that does not pack.
+    pub(crate) fn assert_accounted(&self, who: &str, lines: RangeInclusive<u64>) {
+        let mut all = [self.lines(), self.lost()].concat();
         all.sort_unstable();
-        assert_each_once(who, &all, numbers, &self.totals_text());
+        assert_each_once(who, &all, lines, &self.totals_text());
     }
 
     /// The first sequence heard of the publisher, and whether that was late.

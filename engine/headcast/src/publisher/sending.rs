@@ -41,7 +41,7 @@ impl Publisher {
             if self.repairing.is_some() {
                 self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);
             }
-            self.trains.peers(self.fanout.len());
+            self.trains.restart();
             self.counters.peer_sets.add(1);
             self.forget_repairs();
         }

@@ -2,8 +2,8 @@
 //! late at the last peer.
 //!
 //! Nothing ever waits to be joined by others. What has queued while the engine was busy goes out together, up to a
-//! limit that follows the clock: a pass over all peers takes no longer than it may. It starts low, doubles at most from
-//! one pass to the next, and halves at most.
+//! limit that follows the clock: a pass over all peers takes no longer than it may, what it waits for a full socket
+//! included. It starts low, doubles at most from one pass to the next, and halves at most.
 
 use headcast_udp::{TRAIN_BYTES_MAX, TRAIN_MAX};
 
@@ -11,8 +11,8 @@ use super::{Pass, Publisher};
 use crate::clock;
 use crate::ring::Ring;
 
-/// Datagrams of the first train to a new peer set, over all peers: some hundred microseconds' worth.
-const START: usize = 4096;
+/// Datagrams of the first train to a new peer set, and of the shortest.
+const LEAST: usize = 2;
 
 /// How long a train may be.
 pub(super) struct Trains {
@@ -21,7 +21,7 @@ pub(super) struct Trains {
     /// At most, for now.
     limit: usize,
     pass_max_ns: u64,
-    /// When the running pass began; 0 if it has had to wait for the socket since, which tells nothing.
+    /// When the running pass began.
     begun_ns: u64,
 }
 
@@ -38,13 +38,13 @@ impl Trains {
     }
 
     /// There are other peers.
-    pub(super) fn peers(&mut self, peers: usize) {
-        self.limit = self.bounded(START / peers.max(1));
+    pub(super) fn restart(&mut self) {
+        self.limit = self.bounded(LEAST);
     }
 
     fn bounded(&self, limit: usize) -> usize {
-        // Two is the least: over so many peers that even that takes too long, a single one does as well.
-        if self.most == 1 { 1 } else { limit.clamp(2, self.most) }
+        // Over so many peers that even the least takes too long, a single datagram does as well.
+        if self.most == 1 { 1 } else { limit.clamp(LEAST, self.most) }
     }
 
     /// A pass of so many datagrams has taken so long.
@@ -89,12 +89,9 @@ impl Publisher {
         let registry = self.poll.registry();
         let sent = if pass.copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
         if !self.egress.flush_train(registry, &mut self.fanout, datagrams, sent, now_ns, &self.counters)? {
-            self.trains.begun_ns = 0;
             return Ok(false);
         }
-        if self.trains.begun_ns > 0 {
-            self.trains.took(pass.count, clock::mono_ns().saturating_sub(self.trains.begun_ns));
-        }
+        self.trains.took(pass.count, clock::mono_ns().saturating_sub(self.trains.begun_ns));
         Ok(true)
     }
 }
@@ -118,7 +115,7 @@ mod tests {
     fn a_pass_comes_to_take_as_long_as_it_may() {
         for (peers, ns_each) in [(10, 30), (100, 30), (100, 500), (1_000, 40), (1, 20)] {
             let mut trains = Trains::new(128, MS);
-            trains.peers(peers);
+            trains.restart();
             for _ in 0..12 {
                 let datagrams = trains.limit();
                 trains.took(datagrams, (datagrams * peers) as u64 * ns_each);
@@ -131,7 +128,8 @@ mod tests {
     #[test]
     fn one_odd_pass_halves_the_trains_at_most() {
         let mut trains = Trains::new(64, MS);
-        trains.peers(64);
+        trains.restart();
+        (0..10).for_each(|_| trains.took(2, 1));
         assert_eq!(trains.limit(), 64);
         trains.took(64, 1_000 * MS);
         assert_eq!(trains.limit(), 32);
@@ -143,7 +141,7 @@ mod tests {
     #[test]
     fn without_offload_there_are_no_trains() {
         let mut trains = Trains::new(1, MS);
-        trains.peers(10);
+        trains.restart();
         trains.took(1, 1);
         assert_eq!(trains.limit(), 1);
     }
