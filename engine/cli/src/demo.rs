@@ -134,7 +134,8 @@ fn introduction(args: &Demo, network: &Network, dns_server: SocketAddr, loss: Lo
 /// A publisher that has found those pods that are ready.
 fn publisher(network: &Network, dns_server: SocketAddr) -> Result<Publisher, Failure> {
     let query = DnsQuery::new(SERVICE, network.port).map_err(Failure::new)?.via([dns_server]);
-    let mut publisher = Publisher::builder().source(Source::Dns(query)).copies(COPIES).build()?;
+    let mut publisher =
+        Publisher::builder().source(Source::Dns(query)).copies(COPIES).packing(false).build()?;
     publisher.wait_for_peers(FIRST_LOOKUP_MAX).map_err(Failure::new)?;
     Ok(publisher)
 }

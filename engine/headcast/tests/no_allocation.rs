@@ -100,6 +100,31 @@ fn a_publisher_in_steady_state_neither_allocates_nor_frees() {
 }
 
 #[test]
+fn messages_that_are_posted_cost_no_allocation() {
+    let (_subscriber, address) = subscriber();
+    // To the one in trains; to the other, which refuses them, one by one.
+    let refused = REFUSED.parse().expect("an address");
+    for packing in [false, true] {
+        let mut publisher = ready(Publisher::builder().peers([address, refused]).packing(packing));
+        let mut post = |messages: u64| {
+            for n in 1..=messages {
+                publisher.post(&[0; 700][..n as usize % 700]).expect("taken in");
+                if n % 50 == 0 {
+                    publisher.flush().expect("sent");
+                    publisher.turn(Some(Duration::ZERO)).expect("a turn");
+                }
+            }
+            settle(&mut publisher);
+        };
+        post(100);
+        assert_eq!(heap_calls(|| post(MESSAGES)), (0, 0), "packing: {packing}");
+        let counters = publisher.counters();
+        assert_eq!(counters.packed.get() > 0, packing);
+        assert!(counters.trains.get() > 0);
+    }
+}
+
+#[test]
 fn messages_of_other_threads_cost_the_data_thread_no_allocation() {
     let (_subscriber, address) = subscriber();
     let mut publisher = ready(Publisher::builder().peers([address]));
