@@ -68,7 +68,7 @@ impl<'a> Message<'a> {
     #[inline]
     pub(super) fn part(mailbox: &'a Mailbox, parts: &Parts) -> Self {
         let payload = mailbox.inbox.segment().get(parts.from..parts.to).unwrap_or_default();
-        Self { payload, origin: Some(parts.origin), mailbox, source: Source::Inbox }
+        Self { payload, origin: Some(parts.origin()), mailbox, source: Source::Inbox }
     }
 
     /// A message that was put together, or waited for its turn.

@@ -12,8 +12,8 @@ pub(super) struct Parts {
     pub(super) to: usize,
     /// Which the next one is, from 0.
     next: u16,
-    /// Where it stands.
-    pub(super) origin: Origin,
+    /// Where the first one stands.
+    origin: Origin,
 }
 
 impl Parts {
@@ -28,6 +28,13 @@ impl Parts {
         self.next = 0;
         self.origin = Origin::of(datagram.header());
     }
+
+    /// Where the message stands that is handed on.
+    #[inline]
+    pub(super) fn origin(&self) -> Origin {
+        // Not kept up to date in place: who copies it whole right after a part of it was written waits for that.
+        Origin { part: self.next.wrapping_sub(1), ..self.origin }
+    }
 }
 
 impl Subscriber {
@@ -39,7 +46,6 @@ impl Subscriber {
         // It was checked as a whole: nothing ends early.
         let at = body::coalesced_at(datagram, parts.to).unwrap_or(datagram.len()..datagram.len());
         (parts.from, parts.to) = (at.start, at.end);
-        parts.origin.part = parts.next;
         parts.next = parts.next.wrapping_add(1);
         *before = if parts.to < datagram.len() { Before::Part } else { Before::Nothing };
     }
