@@ -18,10 +18,12 @@ mod inbox;
 mod name;
 mod peers;
 mod receive;
+mod route;
 mod socket;
 // Miri makes no system calls: in its place a kernel that only touches the memory it is given.
 #[cfg_attr(all(test, miri), path = "sys/miri.rs")]
 mod sys;
+mod xdp;
 
 pub use batch::{Batch, CALL_MAX, Outcome, Progress};
 pub use capabilities::{Buffer, Capabilities};
@@ -30,4 +32,6 @@ pub use inbox::Inbox;
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
+pub use route::{Routes, Way};
 pub use socket::{answers, egress, ingress, ingress_unix};
+pub use xdp::{Lane, NextHop, Template, Xdp, XdpError};
