@@ -62,7 +62,7 @@ counters! {
     /// Once everything is out:
     ///
     /// - `offered == sent_first + sent_later + sent_heartbeats + rejected + transient + quarantined`;
-    /// - `messages + fragments == passes_first + dropped_oldest`, which are all datagrams of messages;
+    /// - `messages + fragments == packed + passes_first + dropped_oldest`: each is a datagram, or shares one;
     /// - `asked == repairs_sent + repairs_failed + repairs_gone + repairs_repeated + repairs_over_budget +
     ///   repairs_excess + repairs_full + repairs_forgotten`.
     PublisherCounters {
@@ -72,7 +72,9 @@ counters! {
         message_bytes,
         /// Datagrams that messages took beyond one each: what does not fit into one is cut.
         fragments,
-        /// First copies handed to the kernel for all peers.
+        /// Messages that share the datagram of one before them.
+        packed,
+        /// Datagrams whose first copy was handed to the kernel for all peers.
         passes_first,
         /// Later copies handed to the kernel for all peers.
         passes_later,
@@ -94,6 +96,12 @@ counters! {
         quarantined,
         /// System calls made to send.
         calls,
+        /// Sends of several datagrams to a peer at once (UDP GSO) that the kernel took.
+        trains,
+        /// Datagrams in those; each is counted as a first or a later copy as well.
+        train_datagrams,
+        /// Peers to whom the kernel refused to send several datagrams at once: they are sent them one by one.
+        gso_refused,
         /// Times that the kernel had no room in a socket's buffer for the rest of a pass, or for a repair.
         blocked,
         /// First copies that went to nobody because there was no peer.

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use headcast_udp::{Capabilities, Outcome, ReceiveBatch, SendError};
+use headcast_udp::{Capabilities, Outcome, Progress, ReceiveBatch, SendError};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
@@ -85,6 +85,25 @@ impl Egress {
         counters.offered.add(fanout.len() as u64);
     }
 
+    /// As [`begin`](Self::begin), for a train of so many datagrams.
+    pub(crate) fn begin_train(
+        &self,
+        fanout: &mut Fanout,
+        rotate: bool,
+        datagrams: usize,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) {
+        for batch in &mut fanout.batches {
+            if batch.is_empty() {
+                continue;
+            }
+            batch.begin_train(now_ns, rotate, datagrams);
+            counters.quarantined.add((batch.quarantined() * datagrams) as u64);
+        }
+        counters.offered.add((fanout.len() * datagrams) as u64);
+    }
+
     /// Goes on with the running pass, whose datagrams `sent` counts; returns whether it is done.
     #[inline]
     pub(crate) fn flush(
@@ -106,23 +125,63 @@ impl Egress {
                 continue;
             };
             let progress = batch.flush(socket.as_fd(), datagram, now_ns);
-            sent.add(progress.sent as u64);
-            counters.calls.add(progress.calls as u64);
-            if progress.rejected + progress.transient > 0 {
-                counters.rejected.add(progress.rejected as u64);
-                counters.transient.add(progress.transient as u64);
-            }
-            match progress.outcome {
-                Outcome::Done => self.watch(registry, family, false)?,
-                Outcome::Blocked => {
-                    counters.blocked.add(1);
-                    self.watch(registry, family, true)?;
-                    done = false;
-                }
-                Outcome::Fatal(errno) => return Err(errno.into()),
-            }
+            done &= self.book(registry, family, progress, sent, counters)?;
         }
         Ok(done)
+    }
+
+    /// As [`flush`](Self::flush), of a train.
+    pub(crate) fn flush_train<'a>(
+        &mut self,
+        registry: &Registry,
+        fanout: &mut Fanout,
+        datagrams: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        let mut done = true;
+        for (family, batch) in fanout.batches.iter_mut().enumerate() {
+            if batch.is_empty() {
+                continue;
+            }
+            let Some(socket) = &self.sockets[family] else {
+                counters.rejected.add((batch.give_up() * datagrams.len()) as u64);
+                continue;
+            };
+            let train = batch.flush_train(socket.as_fd(), datagrams.clone(), now_ns);
+            counters.trains.add(train.trains as u64);
+            counters.train_datagrams.add((train.trains * datagrams.len()) as u64);
+            counters.gso_refused.add(train.refused as u64);
+            done &= self.book(registry, family, train.progress, sent, counters)?;
+        }
+        Ok(done)
+    }
+
+    /// Counts what was sent to the peers of a family; returns whether that was all.
+    #[inline]
+    fn book(
+        &mut self,
+        registry: &Registry,
+        family: usize,
+        progress: Progress,
+        sent: &Counter,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        sent.add(progress.sent as u64);
+        counters.calls.add(progress.calls as u64);
+        if progress.rejected + progress.transient > 0 {
+            counters.rejected.add(progress.rejected as u64);
+            counters.transient.add(progress.transient as u64);
+        }
+        match progress.outcome {
+            Outcome::Done => self.watch(registry, family, false).map(|()| true),
+            Outcome::Blocked => {
+                counters.blocked.add(1);
+                self.watch(registry, family, true).map(|()| false)
+            }
+            Outcome::Fatal(errno) => Err(errno.into()),
+        }
     }
 
     /// Sends a datagram to one peer, known by its place among all.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use headcast_proto::HEADER_LEN;
+use headcast_proto::packing::MESSAGE_OFFSET;
 use headcast_udp::{Errno, Meta, RECEIVE_MAX, ReceiveBatch};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -246,9 +246,9 @@ fn receive(
     overflows: &mut [Box<[u8]>],
 ) -> io::Result<Option<usize>> {
     let received = if overflows.is_empty() {
-        batch.receive(socket, slots, HEADER_LEN)
+        batch.receive(socket, slots, MESSAGE_OFFSET)
     } else {
-        batch.receive_with_overflow(socket, slots, HEADER_LEN, overflows)
+        batch.receive_with_overflow(socket, slots, MESSAGE_OFFSET, overflows)
     };
     match received {
         Ok(count) => Ok(Some(count)),

@@ -1,5 +1,6 @@
 //! The data thread: takes messages in, seals them where they lie, and sends each to all peers.
 
+mod aside;
 mod beating;
 mod builder;
 mod check;
@@ -8,9 +9,12 @@ mod closing;
 mod cutting;
 mod intake;
 mod mode;
+mod packing;
+mod posting;
 mod repairing;
 mod sending;
 mod sizes;
+mod trains;
 
 use std::io;
 use std::sync::Arc;
@@ -20,12 +24,14 @@ use headcast_proto::{HEADER_LEN, Heartbeat, Schedule, Sequencer, Session};
 use headcast_udp::Capabilities;
 use mio::{Events, Poll, Token};
 
+use aside::Aside;
 pub use builder::Builder;
 pub use claim::Claim;
 use cutting::Cut;
 pub use mode::Mode;
 use repairing::Repairing;
 pub(crate) use sizes::Sizes;
+use trains::Trains;
 
 use crate::affinity;
 use crate::clock::{self, nanos};
@@ -36,7 +42,7 @@ use crate::error::{PublishError, WaitError};
 use crate::identity::Identity;
 use crate::ingress::Ingress;
 use crate::queue::{Handle, Queue};
-use crate::ring::{Ring, Slot};
+use crate::ring::Ring;
 use crate::timer::Timer;
 
 const WAKER: Token = Token(0);
@@ -73,14 +79,17 @@ pub struct Publisher {
     sequencer: Sequencer,
     schedule: Schedule,
     ring: Ring,
-    /// For the datagram that is going out when its slot of the ring is needed: then the pass goes on from here.
-    aside: Slot,
+    aside: Aside,
     fanout: Box<Fanout>,
     egress: Egress,
     /// The copy that is going out.
     pass: Option<Pass>,
     /// Passes that a turn sends before it looks at events again.
     passes_max: usize,
+    /// How many datagrams go out together.
+    trains: Trains,
+    /// Whether messages may share a datagram.
+    packing: bool,
     /// Copies below this one begin with another peer than the last: the first one's pass rotates, or none.
     rotates_below: u8,
     /// What is going out instead that does not lie in the ring.
@@ -129,15 +138,21 @@ impl Drop for Publisher {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pass {
+    /// Of the first datagram.
     seq: u64,
     copy: u8,
+    /// How many datagrams go out together.
+    count: usize,
 }
 
 /// A pass whose datagram does not lie in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
-    /// This copy of a datagram that has lost its slot.
-    Copy(u8),
+    /// This copy of datagrams that have lost their slots.
+    Copy {
+        copy: u8,
+        count: usize,
+    },
     Heartbeat,
 }
 
@@ -167,34 +182,6 @@ impl Publisher {
         claim.commit()
     }
 
-    /// Takes a message in without sending it: what is posted goes out together, with the next
-    /// [`flush`](Self::flush), [`publish`](Self::publish) or [`turn`](Self::turn).
-    ///
-    /// A message that does not fit into one datagram goes out at once, after what was posted before it.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    #[inline]
-    pub fn post(&mut self, payload: &[u8]) -> Result<(), PublishError> {
-        if payload.len() > self.sizes.payload_max {
-            return self.publish_long(payload).map(drop);
-        }
-        let mut claim = self.claim(payload.len())?;
-        claim.copy_from_slice(payload);
-        claim.post();
-        Ok(())
-    }
-
-    /// Sends what was posted.
-    ///
-    /// # Errors
-    /// [`PublishError::Socket`].
-    pub fn flush(&mut self) -> Result<(), PublishError> {
-        self.send_due::<false>(clock::mono_ns())?;
-        self.attend()?;
-        Ok(())
-    }
-
     /// Room for a message of `len` bytes in the ring itself, to be written and then committed.
     ///
     /// # Errors
@@ -206,10 +193,13 @@ impl Publisher {
         if len > self.sizes.payload_max {
             return Err(PublishError::TooLong { len, max: self.sizes.payload_max });
         }
+        if self.packs(len) {
+            return Ok(Claim::new(self, len, true));
+        }
         if !self.schedule.has_room() {
             self.make_room(1)?;
         }
-        Ok(Claim::new(self, len))
+        Ok(Claim::new(self, len, false))
     }
 
     /// Does one round of whatever there is to do: takes over a new peer set, messages of other threads

@@ -2,16 +2,18 @@
 //!
 //! Slot = sequence mod length. A payload lies behind room for the header, so that sealing a datagram
 //! copies nothing. Slots are boxes of one size, so a payload that another thread wrote, or that the
-//! kernel received before there was room for it, changes place by exchanging two pointers.
+//! kernel received before there was room for it, changes place by exchanging two pointers. Only a small message that
+//! shares the datagram of one before it is copied.
 
-use headcast_proto::HEADER_LEN;
+use headcast_proto::packing::{self, LENGTH_LEN, MESSAGE_OFFSET};
 
-/// One datagram's room: header, then payload.
+/// One datagram's room: see [`packing`].
 #[derive(Debug)]
 pub(crate) struct Slot {
     bytes: Box<[u8]>,
-    /// Bytes of the datagram that lies here, header included.
-    len: usize,
+    /// Where the datagram that lies here begins and ends, header included.
+    start: usize,
+    end: usize,
 }
 
 impl Slot {
@@ -20,37 +22,82 @@ impl Slot {
         // Not zeros: those the allocator gets from the kernel unwritten, and the first lap of the ring would
         // pay for a page fault every third message.
         const UNWRITTEN: u8 = 0xa5;
-        Self { bytes: vec![UNWRITTEN; HEADER_LEN + payload_max].into(), len: 0 }
+        Self { bytes: vec![UNWRITTEN; MESSAGE_OFFSET + payload_max].into(), start: 0, end: 0 }
     }
 
     /// Room for a payload of `len` bytes, which is what the slot holds from now on.
     #[inline]
     pub(crate) fn payload_mut(&mut self, len: usize) -> &mut [u8] {
-        self.len = HEADER_LEN + len;
-        &mut self.bytes[HEADER_LEN..self.len]
+        self.hold(len);
+        &mut self.bytes[MESSAGE_OFFSET..self.end]
+    }
+
+    /// Says that it holds a payload of `len` bytes, alone.
+    #[inline]
+    fn hold(&mut self, len: usize) {
+        (self.start, self.end) = (LENGTH_LEN, MESSAGE_OFFSET + len);
     }
 
     /// The datagram that lies here.
     #[inline]
     pub(crate) fn datagram(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What goes out of it: without its header unless it is `framed`.
+    #[inline]
+    pub(crate) fn on_wire(&self, framed: bool) -> &[u8] {
+        if framed { self.datagram() } else { &self.bytes[MESSAGE_OFFSET..self.end] }
     }
 
     /// The datagram that lies here, for its path byte to be written.
     #[inline]
     pub(crate) fn datagram_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
+        &mut self.bytes[self.start..self.end]
     }
 
     /// Says that what lies here is no datagram any more: its payload was written to, its header not.
     pub(crate) fn forget(&mut self) {
-        self.len = 0;
+        (self.start, self.end) = (0, 0);
     }
 
     /// Bytes of the payload.
     #[inline]
     pub(crate) fn payload_len(&self) -> usize {
-        self.len.saturating_sub(HEADER_LEN)
+        self.end.saturating_sub(MESSAGE_OFFSET)
+    }
+
+    /// The first `len` bytes of the payload, whether it is known to hold so many or not.
+    pub(crate) fn payload(&self, len: usize) -> &[u8] {
+        &self.bytes[MESSAGE_OFFSET..MESSAGE_OFFSET + len]
+    }
+
+    /// Whether another message of `len` bytes can share the datagram that lies here.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        // Alone, a datagram begins behind the room that is left for its length: coalesced it has to be no longer.
+        self.end + LENGTH_LEN + len + LENGTH_LEN <= self.bytes.len() && packing::is_open(self.datagram())
+    }
+
+    /// Where such a message lies before it is added.
+    pub(crate) fn room(&self, len: usize) -> &[u8] {
+        let from = self.end + LENGTH_LEN;
+        &self.bytes[from..from + len]
+    }
+
+    /// Where such a message is to be written.
+    pub(crate) fn room_mut(&mut self, len: usize) -> &mut [u8] {
+        let from = self.end + LENGTH_LEN;
+        &mut self.bytes[from..from + len]
+    }
+
+    /// Adds the message that was written there.
+    pub(crate) fn append(&mut self, len: usize) {
+        let end = self.end + LENGTH_LEN + len;
+        let added = packing::append(&mut self.bytes[..end], self.start, len);
+        debug_assert!(added, "there is room");
+        if added {
+            (self.start, self.end) = (0, end);
+        }
     }
 }
 
@@ -91,17 +138,12 @@ impl Ring {
         &mut self.slots[index]
     }
 
-    /// The first `len` bytes of the payload of `seq`.
-    pub(crate) fn payload(&self, seq: u64, len: usize) -> &[u8] {
-        &self.slot(seq).bytes[HEADER_LEN..HEADER_LEN + len]
-    }
-
     /// Fixes the length of the payload of `seq`, and gives the whole datagram to be sealed.
     #[inline]
     pub(crate) fn take_in(&mut self, seq: u64, payload_len: usize) -> &mut [u8] {
         let slot = self.slot_mut(seq);
-        slot.len = HEADER_LEN + payload_len;
-        &mut slot.bytes[..slot.len]
+        slot.hold(payload_len);
+        slot.datagram_mut()
     }
 
     /// The slot of `seq`, to be read.
@@ -116,6 +158,21 @@ impl Ring {
         std::mem::swap(self.slot_mut(seq), slot);
     }
 
+    /// Adds the `len` bytes of payload in the slot of `from`, which is forgotten, to the datagram of `to`.
+    pub(crate) fn pack(&mut self, to: u64, from: u64, len: usize) {
+        if let Ok([to, from]) = self.slots.get_disjoint_mut([self.index(to), self.index(from)]) {
+            to.room_mut(len).copy_from_slice(from.payload(len));
+            to.append(len);
+            from.forget();
+        }
+    }
+
+    /// Has the slots of two sequences change places.
+    #[inline]
+    pub(crate) fn swap(&mut self, one: u64, other: u64) {
+        self.slots.swap(self.index(one), self.index(other));
+    }
+
     /// The slots from `seq` on, at most `most`, as far as they lie side by side.
     #[inline]
     pub(crate) fn run_mut(&mut self, seq: u64, most: usize) -> &mut [Slot] {
@@ -127,5 +184,5 @@ impl Ring {
 
 /// Bytes that a ring takes.
 pub(crate) const fn memory(slots: usize, payload_max: usize) -> usize {
-    slots * (HEADER_LEN + payload_max + size_of::<Slot>() + size_of::<u64>())
+    slots * (MESSAGE_OFFSET + payload_max + size_of::<Slot>() + size_of::<u64>())
 }

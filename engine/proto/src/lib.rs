@@ -27,6 +27,7 @@ pub mod datagram;
 mod extension;
 pub mod header;
 pub mod heartbeat;
+pub mod packing;
 pub mod receiver;
 mod refusal;
 pub mod repair;

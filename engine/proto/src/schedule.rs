@@ -124,6 +124,12 @@ impl Schedule {
         usize::try_from(self.end - self.last_cursor()).unwrap_or(usize::MAX)
     }
 
+    /// The oldest datagram that still has copies to send, if there is one.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.last_cursor()
+    }
+
     /// Datagrams whose first copy has not gone out.
     #[inline]
     #[must_use]
@@ -178,6 +184,40 @@ impl Schedule {
         }
     }
 
+    /// Whether this copy of the datagram after `seq` may be due as well.
+    #[inline]
+    #[must_use]
+    pub fn goes_on(&self, seq: u64, copy: u8) -> bool {
+        let rank = usize::from(copy) & (RANKS - 1);
+        seq + 1 < if rank == 0 { self.end } else { self.cursor[rank - 1] }
+    }
+
+    /// How many datagrams from `seq` on this copy is due of, without a break: at least 1, at most `most`. `seq` is the
+    /// next one of that copy. First copies do not run so far ahead that later ones lag too far.
+    #[must_use]
+    pub fn run(&self, seq: u64, copy: u8, most: u64, now_ns: u64) -> u64 {
+        let rank = usize::from(copy) & (RANKS - 1);
+        let ahead = self.cursor[0] - self.last_cursor();
+        let most =
+            if rank == 0 && self.copies > 1 { most.min(self.lag_max.saturating_sub(ahead)) } else { most };
+        let mut run = 1;
+        while run < most && self.goes_on(seq + run - 1, copy) {
+            let due_ns = self.sent_ns[self.slot(seq + run)].saturating_add(self.offsets_ns[rank]);
+            if rank > 0 && due_ns > now_ns {
+                break;
+            }
+            run += 1;
+        }
+        run
+    }
+
+    /// Books that a copy of each of `run` datagrams from `seq` on has gone out to all.
+    pub fn sent_run(&mut self, seq: u64, run: u64, copy: u8, now_ns: u64) {
+        for seq in seq..seq + run {
+            self.sent(seq, copy, now_ns);
+        }
+    }
+
     /// The later copy that is due first, and when: [`Next::Idle`] when there is none.
     #[inline]
     fn earliest(&self) -> (Next, u64) {
@@ -208,21 +248,14 @@ impl Schedule {
 
     /// Drops the oldest datagram that still has copies to send, to make room: all of it if it has not
     /// gone out once, else its later copies.
-    ///
-    /// `under_way` is the copy of a datagram that is going out and will be finished all the same: it is
-    /// not counted as shed.
-    pub fn drop_oldest(&mut self, under_way: Option<(u64, u8)>) -> Dropped {
+    pub fn drop_oldest(&mut self) -> Dropped {
         let seq = self.last_cursor();
         let unsent = seq == self.cursor[0];
         if unsent {
             debug_assert!(seq < self.end, "only what was sealed can be dropped");
             self.cursor[..self.copies].fill(seq + 1);
-            if under_way == Some((seq, 0)) {
-                self.shed += self.copies as u64 - 1;
-            }
         } else {
             self.shed_before(seq + 1);
-            self.shed -= u64::from(under_way.is_some_and(|(under, copy)| under == seq && copy > 0));
         }
         Dropped { seq, unsent }
     }

@@ -8,20 +8,26 @@
 //!              +-- msg_iov  -> iov                     ONE for all: base and length of the message
 //! ```
 //!
+//! Several datagrams of equal size go to each peer together, as one send that the kernel cuts up: see
+//! [`flush_train`](Batch::flush_train).
+//!
 //! A is the number of active peers: all but the quarantined. When a peer enters or leaves the
 //! quarantine the headers are laid out again, in place, at the start of the next pass.
 
+mod memory;
+mod train;
+
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
-use libc::{c_void, iovec, mmsghdr, msghdr, socklen_t};
 use nix::errno::Errno;
 
-use crate::name::Name;
+use crate::SendError;
 use crate::peers::Peers;
-use crate::{SendError, sys};
+use memory::Memory;
+use train::Refusing;
+pub use train::{TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 
 /// The most datagrams that one `sendmmsg` takes (`UIO_MAXIOV`, `net/socket.c`).
 pub const CALL_MAX: usize = 1024;
@@ -65,29 +71,16 @@ pub struct Batch {
     /// Counts passes; what "in a row" means to a peer's failures.
     pass: u32,
     /// The headers have to be laid out again before the next pass.
+    dirty: bool,
+    /// They are dirty, or laid out for a train: either way a pass of a single datagram has to look.
     stale: bool,
     /// The first end of a quarantine; `u64::MAX` for none.
     release_ns: u64,
     call_max: usize,
+    /// Vectors that each header counts.
+    vectors: usize,
+    refusing: Refusing,
 }
-
-/// What the headers point at, and the headers: allocated once, freed on drop.
-///
-/// Raw pointers, not boxes: a box that moves claims to be the only way to its content, and here the
-/// headers are another.
-struct Memory {
-    names: NonNull<Name>,
-    iov: NonNull<iovec>,
-    headers: NonNull<mmsghdr>,
-    /// Bytes of each name.
-    name_len: socklen_t,
-    /// Names; there are twice as many headers.
-    len: usize,
-}
-
-// SAFETY: the pointers are to memory that this value alone owns, and no part of it is tied to a
-// thread; so it may move to another one as a box may.
-unsafe impl Send for Memory {}
 
 impl Batch {
     /// Prepares for these peers, which are of one address family, sorted and without repetition.
@@ -109,9 +102,12 @@ impl Batch {
             first: 0,
             cursor: 0,
             pass: 0,
+            dirty: false,
             stale: false,
             release_ns: u64::MAX,
             call_max,
+            vectors: 1,
+            refusing: Refusing::new(peers.len()),
         };
         batch.lay_out(0);
         batch.cursor = batch.active;
@@ -146,7 +142,7 @@ impl Batch {
     /// Takes over the failures and quarantines of the peers that `old` had as well.
     pub fn inherit(&mut self, old: &Self) {
         // What is laid out is right, unless somebody is in quarantine.
-        self.stale |= self.peers.inherit(&old.peers);
+        self.mark_dirty_if(self.peers.inherit(&old.peers));
         self.call_max = self.call_max.min(old.call_max);
     }
 
@@ -157,8 +153,15 @@ impl Batch {
     pub fn begin(&mut self, now_ns: u64, rotate: bool) {
         self.pass = self.pass.wrapping_add(1);
         if self.stale || now_ns >= self.release_ns {
+            self.shape(1);
             self.lay_out(now_ns);
+            self.stale = false;
         }
+        self.start(rotate);
+    }
+
+    #[inline]
+    fn start(&mut self, rotate: bool) {
         self.cursor = 0;
         self.first += usize::from(rotate);
         if self.first >= self.active {
@@ -244,14 +247,15 @@ impl Batch {
     #[cold]
     fn reject(&mut self, errno: Errno, now_ns: u64) {
         let peer = self.memory.peer_of(self.first + self.cursor);
-        self.stale |= self.peers.reject(peer, errno, self.pass, now_ns);
+        self.mark_dirty_if(self.peers.reject(peer, errno, self.pass, now_ns));
         self.cursor += 1;
     }
 
     /// Lays out the headers of all peers that are not in quarantine.
     #[cold]
     fn lay_out(&mut self, now_ns: u64) {
-        self.stale = false;
+        self.dirty = false;
+        self.refusing.clear();
         self.release_ns = u64::MAX;
         self.active = 0;
         for peer in 0..self.len() {
@@ -264,138 +268,26 @@ impl Batch {
                 None => {}
             }
             self.memory.set_peer(self.active, peer);
+            if self.peers.refuses(peer) {
+                self.refusing.set(self.active);
+            }
             self.active += 1;
         }
         self.memory.double(self.active);
     }
-}
 
-impl Memory {
-    fn new(peers: &[SocketAddr]) -> Self {
-        let iov = leak(Box::new([iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }]));
-        let names = leak(peers.iter().map(|peer| Name::new(*peer).0).collect());
-        // All are of one family, so all names are of one length.
-        let name_len = peers.first().map_or(0, |peer| Name::new(*peer).1);
-        let header = header(iov, name_len);
-        let headers = leak(vec![header; 2 * peers.len()].into());
-        Self { names, iov, headers, name_len, len: peers.len() }
+    fn mark_dirty_if(&mut self, dirty: bool) {
+        self.dirty |= dirty;
+        self.stale |= dirty;
     }
 
-    /// Makes `datagram` what all headers send.
-    #[inline]
-    fn point_at(&mut self, datagram: &[u8]) {
-        // The kernel only reads what it sends, so the base may come from a shared slice.
-        let iov = iovec { iov_base: datagram.as_ptr().cast::<c_void>().cast_mut(), iov_len: datagram.len() };
-        // SAFETY: `self.iov` is ours, allocated in `new` and freed in `drop`; we are borrowed
-        // exclusively, and no system call is running that reads it.
-        unsafe { self.iov.write(iov) };
-    }
-
-    /// Sends `count` datagrams by the headers from `at` on.
-    #[inline]
-    fn send(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        datagram: &[u8],
-        at: usize,
-        count: usize,
-    ) -> Result<usize, Errno> {
-        assert!(at + count <= 2 * self.len, "a run lies within the headers");
-        // SAFETY: `at` is within the allocation of 2 x len headers, as asserted.
-        let header = unsafe { self.headers.add(at) };
-        if count == 1 {
-            // SAFETY: the header is initialised and ours, and we are borrowed exclusively.
-            let name = unsafe { header.as_ref() }.msg_hdr.msg_name;
-            // SAFETY: the name is one of `names`, which live as long as `self` and are written only in
-            // `new`.
-            unsafe { sys::sendto(socket, datagram, name, self.name_len) }.map(|()| 1)
-        } else {
-            self.point_at(datagram);
-            // SAFETY: the `count` headers from `at` on are within the allocation, as asserted, and
-            // initialised; the name of each is one of `names`, its vector is `iov`, and all live as long
-            // as `self`. `iov` points at this datagram, which is borrowed until after the call. We are
-            // borrowed exclusively: nobody else touches the headers.
-            unsafe { sys::sendmmsg(socket, header.as_ptr(), count) }
+    /// Has every header count so many vectors.
+    #[cold]
+    fn shape(&mut self, vectors: usize) {
+        if std::mem::replace(&mut self.vectors, vectors) != vectors {
+            self.memory.shape(vectors);
         }
     }
-
-    /// Sends one datagram to a peer by its name alone: no header is read or written.
-    fn send_to(&self, socket: BorrowedFd<'_>, datagram: &[u8], peer: usize) -> Result<(), Errno> {
-        assert!(peer < self.len, "one of the peers");
-        // SAFETY: `peer` is within the allocation of `len` names, as asserted.
-        let name = unsafe { self.names.add(peer) };
-        // SAFETY: the name is initialised and ours; it lives as long as `self` and is written only in
-        // `new`.
-        unsafe { sys::sendto(socket, datagram, name.as_ptr().cast(), self.name_len) }
-    }
-
-    /// Gives the header at `at` to a peer.
-    fn set_peer(&mut self, at: usize, peer: usize) {
-        assert!(at < self.len && peer < self.len, "a header of the first half, for one of the peers");
-        // SAFETY: `peer` is within the allocation of `len` names, as asserted.
-        let name = unsafe { self.names.add(peer) };
-        // SAFETY: `at` is within the allocation of 2 x len headers, as asserted.
-        let mut header = unsafe { self.headers.add(at) };
-        // SAFETY: the header is initialised and ours, and we are borrowed exclusively.
-        let header = unsafe { header.as_mut() };
-        header.msg_hdr.msg_name = name.as_ptr().cast();
-    }
-
-    /// Repeats the first `active` headers behind themselves.
-    fn double(&mut self, active: usize) {
-        assert!(active <= self.len, "the doubled run lies within the headers");
-        // SAFETY: `active` is within the allocation of 2 x len headers, as asserted.
-        let second = unsafe { self.headers.add(active) };
-        // SAFETY: both runs are `active` initialised headers within the allocation, as asserted, and
-        // the second begins where the first ends. Headers are plain data.
-        unsafe { second.copy_from_nonoverlapping(self.headers, active) };
-    }
-
-    /// Whose header lies at `at`.
-    fn peer_of(&self, at: usize) -> usize {
-        assert!(at < 2 * self.len, "a header");
-        // SAFETY: `at` is within the allocation, as asserted.
-        let header = unsafe { self.headers.add(at) };
-        // SAFETY: the header is initialised and ours; nobody writes while we are borrowed.
-        let name = unsafe { header.as_ref() }.msg_hdr.msg_name;
-        (name.addr() - self.names.addr().get()) / size_of::<Name>()
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: from `leak` in `new`, with the same length, and not freed before.
-        unsafe { free(self.names, self.len) };
-        // SAFETY: as above.
-        unsafe { free(self.iov, 1) };
-        // SAFETY: as above.
-        unsafe { free(self.headers, 2 * self.len) };
-    }
-}
-
-/// A header without a name; all padding is zero, as the kernel's 64-bit layout wants it.
-fn header(iov: NonNull<iovec>, name_len: socklen_t) -> mmsghdr {
-    // SAFETY: all zeros is a valid `mmsghdr`: integers and null pointers. (musl's has private padding
-    // fields, so it cannot be written as a literal.)
-    let mut header: mmsghdr = unsafe { std::mem::zeroed() };
-    let msg: &mut msghdr = &mut header.msg_hdr;
-    msg.msg_namelen = name_len;
-    msg.msg_iov = iov.as_ptr();
-    msg.msg_iovlen = 1;
-    header
-}
-
-/// The content of a box, to be given back to [`free`].
-fn leak<T>(content: Box<[T]>) -> NonNull<T> {
-    NonNull::from(Box::leak(content)).cast()
-}
-
-/// # Safety
-/// `content` came from [`leak`] of `len` elements, and is not used again.
-unsafe fn free<T>(content: NonNull<T>, len: usize) {
-    // SAFETY: the caller vouches that this is the pointer and the length of a leaked box, and the
-    // last use of it.
-    drop(unsafe { Box::from_raw(NonNull::slice_from_raw_parts(content, len).as_ptr()) });
 }
 
 #[cfg(all(test, not(miri)))]

@@ -1,10 +1,17 @@
 //! What the kernel offers, asked once at start and printed there.
 
 use std::fmt;
+use std::io::IoSlice;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use crate::batch::CALL_MAX;
+use crate::batch::{CALL_MAX, TRAIN_MAX};
+
+/// Segments of one send before Linux 6.9.
+const TRAIN_SAFE: usize = 64;
 
 /// A socket buffer: what was asked for and what `getsockopt` says was granted, in bytes.
 ///
@@ -23,6 +30,8 @@ pub struct Buffer {
 pub struct Capabilities {
     /// Datagrams that one system call sends, of a socket that sends; 1 = no `sendmmsg`.
     pub send_batch: Option<usize>,
+    /// Datagrams that one send carries to a peer, of a socket that sends; 1 = no UDP segmentation offload.
+    pub train: Option<usize>,
     /// The send buffer of each egress socket, with the name of its family.
     pub send_buffers: Vec<(&'static str, Buffer)>,
     /// The receive buffer, of a socket that receives.
@@ -34,6 +43,14 @@ impl Capabilities {
     #[must_use]
     pub fn probe_send_batch(wanted: usize) -> usize {
         if has_sendmmsg() { wanted.min(CALL_MAX) } else { 1 }
+    }
+
+    /// How many datagrams one send can carry to a peer by UDP segmentation offload, as far as that depends on the
+    /// kernel and not on the path; 1 = none.
+    #[must_use]
+    pub fn probe_train() -> usize {
+        // Where even loopback is missing, the older kernels' bound is safe: a path that refuses is noticed.
+        probe_segments().unwrap_or(TRAIN_SAFE)
     }
 }
 
@@ -48,6 +65,11 @@ impl fmt::Display for Capabilities {
         if self.send_batch.is_some() {
             separator = ", ";
         }
+        match self.train {
+            None => {}
+            Some(1) => write!(f, "{separator}GSO off")?,
+            Some(n) => write!(f, "{separator}GSO of {n}")?,
+        }
         for (family, Buffer { asked, granted }) in &self.send_buffers {
             write!(f, "{separator}{family} send buffer {asked} B asked, {granted} B granted")?;
             separator = ", ";
@@ -57,6 +79,20 @@ impl fmt::Display for Capabilities {
         }
         Ok(())
     }
+}
+
+/// The most segments that a socket of ours takes, sent to itself; `None` when it cannot even send one datagram.
+fn probe_segments() -> Option<usize> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    socket.connect(socket.local_addr().ok()?).ok()?;
+    socket.send(&[0]).ok()?;
+    let bytes = [0; TRAIN_MAX];
+    let sends = |segments: &usize| {
+        let (segment, flags) = ([ControlMessage::UdpGsoSegments(&1)], MsgFlags::MSG_DONTWAIT);
+        let part = [IoSlice::new(&bytes[..*segments])];
+        sendmsg::<()>(socket.as_raw_fd(), &part, &segment, flags, None).is_ok()
+    };
+    Some([TRAIN_MAX, TRAIN_SAFE].into_iter().find(sends).unwrap_or(1))
 }
 
 /// Whether the system call exists: on no socket at all it fails with `EBADF`, where it is missing or
@@ -80,14 +116,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes a system call")]
+    fn this_kernel_cuts_trains_up() {
+        assert!([TRAIN_SAFE, TRAIN_MAX].contains(&Capabilities::probe_train()));
+    }
+
+    #[test]
     fn what_was_granted_is_said() {
         let buffer = Buffer { asked: 4, granted: 8 };
         let both = Capabilities {
             send_batch: Some(1024),
+            train: Some(64),
             send_buffers: vec![("IPv4", buffer)],
             receive_buffer: Some(buffer),
         };
-        let text = "sendmmsg of 1024, IPv4 send buffer 4 B asked, 8 B granted, receive buffer 4 B asked, 8 B granted";
+        let text = "sendmmsg of 1024, GSO of 64, IPv4 send buffer 4 B asked, 8 B granted, receive buffer 4 B asked, 8 B granted";
         assert_eq!(both.to_string(), text);
         let receiving = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
         assert_eq!(receiving.to_string(), "receive buffer 4 B asked, 8 B granted");

@@ -25,7 +25,7 @@ mod socket;
 mod sys;
 mod xdp;
 
-pub use batch::{Batch, CALL_MAX, Outcome, Progress};
+pub use batch::{Batch, CALL_MAX, Outcome, Progress, TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 pub use capabilities::{Buffer, Capabilities};
 pub use error::SendError;
 pub use inbox::Inbox;

@@ -1,7 +1,7 @@
 //! What is known of each peer of a batch; written by the data thread, read by any other.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 
@@ -38,6 +38,8 @@ struct State {
     first_strike_ns: AtomicU64,
     /// Quarantines in a row.
     level: AtomicU32,
+    /// The kernel has refused to send several datagrams at once.
+    refuses: AtomicBool,
 }
 
 /// A peer that the kernel refused to send to.
@@ -90,6 +92,16 @@ impl Peers {
         Some(self.states[peer].release_ns.load(Relaxed)).filter(|release_ns| *release_ns != 0)
     }
 
+    /// Whether several datagrams at once are refused.
+    pub(crate) fn refuses(&self, peer: usize) -> bool {
+        self.states[peer].refuses.load(Relaxed)
+    }
+
+    /// Books that they are, for good: what the path can do does not change by itself.
+    pub(crate) fn refuse(&self, peer: usize) {
+        self.states[peer].refuses.store(true, Relaxed);
+    }
+
     /// Ends a quarantine: `pass` is the probe.
     pub(crate) fn release(&self, peer: usize, pass: u32) {
         self.states[peer].release_ns.store(0, Relaxed);
@@ -129,11 +141,12 @@ impl Peers {
     ///
     /// Passes are counted by batch, so only finished facts carry over; a running quarantine goes on.
     ///
-    /// Returns whether anybody is in quarantine.
+    /// Returns whether anybody is in quarantine, or refuses several datagrams at once.
     pub(crate) fn inherit(&self, old: &Self) -> bool {
-        let (mut at, mut quarantined) = (0, false);
+        let (mut at, mut special) = (0, false);
         for (peer, from) in old.addresses.iter().zip(&old.states) {
-            if from.rejected.load(Relaxed) == 0 {
+            let refuses = from.refuses.load(Relaxed);
+            if from.rejected.load(Relaxed) == 0 && !refuses {
                 continue;
             }
             at += self.addresses[at..].partition_point(|address| address < peer);
@@ -143,10 +156,11 @@ impl Peers {
                 to.errno.store(from.errno.load(Relaxed), Relaxed);
                 to.level.store(from.level.load(Relaxed), Relaxed);
                 to.release_ns.store(from.release_ns.load(Relaxed), Relaxed);
-                quarantined |= from.release_ns.load(Relaxed) != 0;
+                to.refuses.store(refuses, Relaxed);
+                special |= refuses || from.release_ns.load(Relaxed) != 0;
             }
         }
-        quarantined
+        special
     }
 }
 

@@ -42,6 +42,11 @@ impl Fanout {
         self.len
     }
 
+    /// Whether several datagrams can go to nearly all of them at once.
+    pub(crate) fn takes_trains(&self) -> bool {
+        self.batches.iter().all(|batch| batch.is_empty() || batch.takes_trains())
+    }
+
     /// For any thread to read who failed.
     pub(crate) fn peers(&self) -> [Arc<Peers>; 2] {
         self.batches.each_ref().map(|batch| Arc::clone(batch.peers()))

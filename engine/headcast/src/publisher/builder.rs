@@ -9,11 +9,13 @@ use headcast_peers::{Limits, PeerSet, Source, Watcher};
 use headcast_proto::repair::{ANSWER_MAX, Policy, Repairs};
 use headcast_proto::schedule::{Lagging, Schedule};
 use headcast_proto::{HEADER_LEN, Heartbeat, Sequencer, Session};
-use headcast_udp::Capabilities;
+use headcast_udp::{Capabilities, TRAIN_BYTES_MAX};
 use mio::{Events, Poll, Waker};
 
+use super::aside::Aside;
 use super::repairing::Repairing;
 use super::sending::PASSES_MAX;
+use super::trains::Trains;
 use super::{ANSWERS, Backlog, EGRESS, INGRESS, Mode, Publisher, TIMER, WAKER};
 use crate::clock::{self, nanos};
 use crate::control::Control;
@@ -24,7 +26,7 @@ use crate::identity::Identity;
 use crate::ingress::{Ingress, Listen};
 use crate::limits;
 use crate::queue::Queue;
-use crate::ring::{Ring, Slot};
+use crate::ring::Ring;
 use crate::timer::Timer;
 
 /// Builds a [`Publisher`].
@@ -52,6 +54,9 @@ pub struct Builder {
     send_buffer: usize,
     receive_buffer: usize,
     pub(super) send_batch: usize,
+    packing: bool,
+    gso: bool,
+    pub(super) pass_max: Duration,
     rotate: bool,
     busy_poll: bool,
     pub(super) pin: Option<usize>,
@@ -80,6 +85,9 @@ impl Default for Builder {
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
             send_batch: headcast_udp::CALL_MAX,
+            packing: true,
+            gso: true,
+            pass_max: Duration::from_millis(1),
             rotate: true,
             busy_poll: false,
             pin: None,
@@ -245,6 +253,28 @@ impl Builder {
         self
     }
 
+    /// Whether small messages that queue while others go out share a datagram, which is so by default. A message that
+    /// finds nothing queued always goes out alone; without headers all do.
+    pub fn packing(mut self, packing: bool) -> Self {
+        self.packing = packing;
+        self
+    }
+
+    /// Whether several datagrams that queue go to each peer in one send, by UDP segmentation offload, which is so by
+    /// default. Where the kernel refuses that on the way to a peer, they go one by one.
+    pub fn gso(mut self, gso: bool) -> Self {
+        self.gso = gso;
+        self
+    }
+
+    /// How long one pass over all peers may take, in which several datagrams go to each: 1 ms by default, at most a
+    /// second. The last peer receives the first of them so much later than the first peer. A pass of two datagrams to
+    /// very many peers may take longer.
+    pub fn pass_max(mut self, time: Duration) -> Self {
+        self.pass_max = time;
+        self
+    }
+
     /// Whether each message begins with another peer, which is so by default: with `false` the same peer is always the
     /// last, which is for measurements.
     pub fn rotate(mut self, rotate: bool) -> Self {
@@ -290,7 +320,9 @@ impl Builder {
         let waker = Waker::new(poll.registry(), WAKER).map_err(os("start the event loop"))?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(os("make a timer"))?;
         let send_batch = Capabilities::probe_send_batch(self.send_batch);
-        let mut capabilities = Capabilities { send_batch: Some(send_batch), ..Capabilities::default() };
+        let train = if self.gso { Capabilities::probe_train() } else { 1 };
+        let mut capabilities =
+            Capabilities { send_batch: Some(send_batch), train: Some(train), ..Capabilities::default() };
         let egress = Egress::open(EGRESS, self.send_buffer, &mut capabilities)
             .map_err(os("open a socket to send by"))?;
         let ingress = match &self.listen {
@@ -316,16 +348,20 @@ impl Builder {
         let plan = Plan { call_max: send_batch, repairs: mode.repairs() };
         let (control, intake, shared) =
             Control::start(watcher, plan, &queue).map_err(os("start a thread"))?;
+        // Only who drops what is oldest needs room beside the ring.
+        let aside = if self.backlog == Backlog::DropOldest { TRAIN_BYTES_MAX } else { 0 };
         let lagging = if self.backlog == Backlog::Block { Lagging::Send } else { Lagging::Shed };
         Ok(Publisher {
             sequencer: if mode.repairs() { sequencer } else { sequencer.without_repair() },
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, sizes.payload_max),
-            aside: Slot::new(sizes.payload_max),
+            aside: Aside::new(aside),
             fanout: Box::new(Fanout::new(&PeerSet::default(), plan)),
             egress,
             pass: None,
             passes_max: PASSES_MAX,
+            trains: Trains::new(train, nanos(self.pass_max)),
+            packing: self.packing && !self.raw,
             rotates_below: u8::from(self.rotate),
             peers_known: false,
             beside: None,

@@ -96,6 +96,9 @@ impl Builder {
             let (given, most) = (self.send_batch, headcast_udp::CALL_MAX);
             return wrong(format!("{given} datagrams a call are not possible: 1 to {most} are"));
         }
+        if self.pass_max.is_zero() || self.pass_max > Duration::from_secs(1) {
+            return wrong(format!("a pass of {:?} is not possible: up to 1 s is", self.pass_max));
+        }
         if let Some(core) = self.pin
             && !affinity::allowed(core)
         {

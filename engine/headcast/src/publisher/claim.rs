@@ -15,11 +15,14 @@ const ATTEND_EVERY: u64 = 64;
 pub struct Claim<'a> {
     publisher: &'a mut Publisher,
     len: usize,
+    /// It lies in a datagram that has not gone out, behind others.
+    packs: bool,
 }
 
 impl<'a> Claim<'a> {
-    pub(super) fn new(publisher: &'a mut Publisher, len: usize) -> Self {
-        Self { publisher, len }
+    #[inline]
+    pub(super) fn new(publisher: &'a mut Publisher, len: usize, packs: bool) -> Self {
+        Self { publisher, len, packs }
     }
 
     /// Shortens the message to its first `len` bytes; a longer `len` changes nothing.
@@ -32,9 +35,9 @@ impl<'a> Claim<'a> {
     /// # Errors
     /// [`PublishError::Socket`] when a socket failed for good. The message has been accepted all the same.
     #[inline]
-    pub fn commit(self) -> Result<u64, PublishError> {
+    pub fn commit(mut self) -> Result<u64, PublishError> {
         let now = clock::now();
-        let seq = self.publisher.take_in(self.len, now);
+        let seq = if self.packs { self.pack() } else { self.publisher.take_in(self.len, now) };
         self.publisher.send_due::<false>(now.mono_ns)?;
         if seq.is_multiple_of(ATTEND_EVERY) {
             self.publisher.attend()?;
@@ -42,10 +45,24 @@ impl<'a> Claim<'a> {
         Ok(seq)
     }
 
-    /// Takes in what was written, to go out with the next [`Publisher::flush`], commit or turn.
+    /// Takes in what was written, to go out with what is posted or committed next: see [`Publisher::post`].
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
     #[inline]
-    pub fn post(self) {
+    pub fn post(mut self) -> Result<(), PublishError> {
+        if self.packs {
+            self.pack();
+            return Ok(());
+        }
         self.publisher.take_in(self.len, clock::now());
+        self.publisher.send_full()
+    }
+
+    #[cold]
+    fn pack(&mut self) -> u64 {
+        self.publisher.pack(self.len);
+        self.publisher.sequencer.last_seq()
     }
 
     fn seq(&self) -> u64 {
@@ -57,13 +74,20 @@ impl Deref for Claim<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.publisher.ring.payload(self.seq(), self.len)
+        if self.packs {
+            let last = self.publisher.ring.slot(self.publisher.sequencer.last_seq());
+            return last.room(self.len);
+        }
+        self.publisher.ring.slot(self.seq()).payload(self.len)
     }
 }
 
 impl DerefMut for Claim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        if self.packs {
+            return self.publisher.open_room_mut(self.len);
+        }
         let (seq, len) = (self.seq(), self.len);
         self.publisher.ring.slot_mut(seq).payload_mut(len)
     }

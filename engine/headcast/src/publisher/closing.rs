@@ -46,7 +46,7 @@ impl Publisher {
         if self.framed && self.sequencer.last_seq() > 0 && !self.is_sending() {
             self.say_end(deadline_ns)?;
         }
-        let unfinished = matches!(self.beside, Some(Beside::Copy(_))) || self.cut.is_some();
+        let unfinished = matches!(self.beside, Some(Beside::Copy { .. })) || self.cut.is_some();
         Ok(self.schedule.backlog() + usize::from(unfinished) + self.queue.len())
     }
 

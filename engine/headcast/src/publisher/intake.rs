@@ -6,7 +6,8 @@ use std::time::Duration;
 use headcast_proto::{Now, Sequencer};
 
 use super::cutting::Origin;
-use super::{Backlog, Beside, Publisher};
+use super::packing::Packing;
+use super::{Backlog, Publisher};
 use crate::clock;
 use crate::error::PublishError;
 use crate::ingress::{Held, Ingress};
@@ -47,18 +48,19 @@ impl Publisher {
         Ok(())
     }
 
-    /// Gives up the oldest datagram in the ring: its later copies, or all of it.
+    /// Makes room for one datagram in the ring: gives up the oldest, its later copies or all of it. What is going out
+    /// goes on from beside the ring.
     #[cold]
     pub(super) fn drop_oldest(&mut self) {
-        let dropped = self.schedule.drop_oldest(self.pass.map(|pass| (pass.seq, pass.copy)));
-        match self.pass {
-            // Some of the peers have it: it goes out to all of them, from the slot beside the ring.
-            Some(pass) if pass.seq == dropped.seq => {
-                self.ring.exchange(dropped.seq, &mut self.aside);
-                self.beside = Some(Beside::Copy(pass.copy));
-                self.pass = None;
-            }
-            _ => self.counters.dropped_oldest.add(dropped.unsent.into()),
+        let oldest = self.schedule.oldest();
+        if let Some(pass) =
+            self.pass.filter(|pass| (pass.seq..pass.seq + pass.count as u64).contains(&oldest))
+        {
+            self.set_aside(pass, clock::mono_ns());
+        }
+        if !self.schedule.has_room() {
+            let dropped = self.schedule.drop_oldest();
+            self.counters.dropped_oldest.add(dropped.unsent.into());
         }
         self.counters.copies_shed.set(self.schedule.shed());
     }
@@ -92,6 +94,12 @@ impl Publisher {
             }
             let now = *now.get_or_insert_with(clock::now);
             let len = entry.slot.payload_len();
+            if entry.rest.is_empty() && self.packs(len) {
+                self.open_room_mut(len).copy_from_slice(entry.slot.payload(len));
+                self.pack(len);
+                self.queue.recycle(entry.slot);
+                continue;
+            }
             self.ring.exchange(self.sequencer.last_seq() + 1, &mut entry.slot);
             self.queue.recycle(entry.slot);
             if entry.rest.is_empty() {
@@ -122,15 +130,25 @@ impl Publisher {
                 self.take_ingress_aside()?;
                 continue;
             }
+            let packing = Packing::of(self.packing, self.pass);
             let (schedule, sequencer, counters) = (&mut self.schedule, &mut self.sequencer, &self.counters);
             let (framed, now, room) = (self.framed, clock::now(), schedule.room());
             let first = sequencer.last_seq() + 1;
             self.ingress_ready =
-                ingress.receive(&mut self.ring, first, room, counters, |ring, seq, len| {
-                    seal(sequencer, ring, framed, now, seq, len);
-                    schedule.push();
+                ingress.receive(&mut self.ring, first, room, counters, |ring, at, len| {
                     counters.messages.add(1);
                     counters.message_bytes.add(len as u64);
+                    let last = sequencer.last_seq();
+                    if packing.takes(ring, schedule, last, len) {
+                        ring.pack(last, at, len);
+                        return counters.packed.add(1);
+                    }
+                    if at != last + 1 {
+                        // Those between have been packed.
+                        ring.swap(at, last + 1);
+                    }
+                    seal(sequencer, ring, framed, now, last + 1, len);
+                    schedule.push();
                 })?;
         }
         Ok(())
@@ -167,7 +185,13 @@ impl Publisher {
             Backlog::DropOldest if !self.schedule.has_room() => self.drop_oldest(),
             Backlog::DropNewest | Backlog::DropOldest => {}
         }
+        let packs = self.packs(meta.len);
         let Some(ingress) = &mut self.ingress else { return };
+        if packs {
+            let last = self.ring.slot_mut(self.sequencer.last_seq());
+            last.room_mut(meta.len).copy_from_slice(ingress.slot_mut(*at).payload(meta.len));
+            return self.pack(meta.len);
+        }
         self.ring.exchange(self.sequencer.last_seq() + 1, ingress.slot_mut(*at));
         match meta.len.checked_sub(self.sizes.payload_max) {
             Some(len @ 1..) => {

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use headcast_proto::Next;
 use headcast_proto::header::PATH_OFFSET;
-use headcast_proto::{HEADER_LEN, Next};
 
+use super::trains::datagrams;
 use super::{Beside, Pass, Publisher};
 use crate::clock;
 use crate::egress::Fanout;
@@ -40,6 +41,7 @@ impl Publisher {
             if self.repairing.is_some() {
                 self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);
             }
+            self.trains.peers(self.fanout.len());
             self.counters.peer_sets.add(1);
             self.forget_repairs();
         }
@@ -89,7 +91,9 @@ impl Publisher {
                             // The pass before has taken its time.
                             now_ns = clock::mono_ns();
                         }
-                        self.begin(Pass { seq, copy }, now_ns);
+                        let count =
+                            if self.schedule.goes_on(seq, copy) { self.train(seq, copy, now_ns) } else { 1 };
+                        self.begin(Pass { seq, copy, count }, now_ns);
                     }
                     Next::At(next_ns) => {
                         due.next_ns = next_ns;
@@ -98,40 +102,69 @@ impl Publisher {
                     Next::Idle => return Ok(due),
                 }
             }
+            let count = self.pass.map_or(1, |pass| pass.count);
             if !self.go_on(now_ns)? {
                 return Ok(due);
             }
-            due.sent += 1;
+            due.sent += count;
         }
     }
 
-    /// Starts the pass of one copy to all peers.
+    /// Sends one pass of what has not gone out yet, or what is left of the running one; returns how many datagrams.
+    pub(super) fn send_pass(&mut self, now_ns: u64) -> io::Result<usize> {
+        if !self.peers_known || self.beside.is_some() && !self.finish_beside(now_ns)? {
+            return Ok(0);
+        }
+        if self.pass.is_none()
+            && let Next::Send { seq, copy } = self.schedule.next(now_ns)
+        {
+            let count = if self.schedule.goes_on(seq, copy) { self.train(seq, copy, now_ns) } else { 1 };
+            self.begin(Pass { seq, copy, count }, now_ns);
+        }
+        let count = self.pass.map_or(0, |pass| pass.count);
+        Ok(if self.go_on(now_ns)? { count } else { 0 })
+    }
+
+    /// Starts the pass of one copy, of one datagram or several, to all peers.
     #[inline]
     pub(super) fn begin(&mut self, pass: Pass, now_ns: u64) {
         self.adopt_peers();
         // Sealing has written 0, for the first copy.
         if self.framed && pass.copy > 0 {
-            self.ring.slot_mut(pass.seq).datagram_mut()[PATH_OFFSET] = pass.copy;
+            for at in 0..pass.count as u64 {
+                self.ring.slot_mut(pass.seq + at).datagram_mut()[PATH_OFFSET] = pass.copy;
+            }
         }
-        let rotate = pass.copy < self.rotates_below;
-        self.egress.begin(&mut self.fanout, rotate, now_ns, &self.counters);
+        if pass.count == 1 {
+            let rotate = pass.copy < self.rotates_below;
+            self.egress.begin(&mut self.fanout, rotate, now_ns, &self.counters);
+        } else {
+            self.begin_train(pass, now_ns);
+        }
         self.pass = Some(pass);
     }
 
     /// Goes on with the running pass; returns whether it is done.
     #[inline]
     pub(super) fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(Pass { seq, copy }) = self.pass else { return Ok(true) };
-        let datagram = self.ring.slot(seq).datagram();
-        let datagram = if self.framed { datagram } else { &datagram[HEADER_LEN..] };
-        let registry = self.poll.registry();
-        let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
-        if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
-            return Ok(false);
+        let Some(pass) = self.pass else { return Ok(true) };
+        let Pass { seq, copy, count } = pass;
+        if count == 1 {
+            let datagram = self.ring.slot(seq).on_wire(self.framed);
+            let registry = self.poll.registry();
+            let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
+            if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
+                return Ok(false);
+            }
+            self.schedule.sent(seq, copy, now_ns);
+        } else {
+            if !self.go_on_train(pass, now_ns)? {
+                return Ok(false);
+            }
+            self.schedule.sent_run(seq, count as u64, copy, now_ns);
         }
         self.pass = None;
-        self.book_pass(copy);
-        self.schedule.sent(seq, copy, now_ns);
+        self.book_pass(copy, count);
         Ok(true)
     }
 
@@ -139,38 +172,56 @@ impl Publisher {
     #[cold]
     pub(super) fn finish_beside(&mut self, now_ns: u64) -> io::Result<bool> {
         let Some(beside) = self.beside else { return Ok(true) };
-        let datagram = match beside {
-            Beside::Copy(_) => &self.aside.datagram()[if self.framed { 0 } else { HEADER_LEN }..],
-            Beside::Heartbeat => &self.beat,
-        };
+        let (registry, counters) = (self.poll.registry(), &self.counters);
         let sent = match beside {
-            Beside::Copy(0) => &self.counters.sent_first,
-            Beside::Copy(_) => &self.counters.sent_later,
-            Beside::Heartbeat => &self.counters.sent_heartbeats,
+            Beside::Copy { copy: 0, .. } => &counters.sent_first,
+            Beside::Copy { .. } => &counters.sent_later,
+            Beside::Heartbeat => &counters.sent_heartbeats,
         };
-        let registry = self.poll.registry();
-        if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
+        let mut datagrams = self.aside.datagrams();
+        let done = match beside {
+            Beside::Copy { count: 2.., .. } => {
+                self.egress.flush_train(registry, &mut self.fanout, datagrams, sent, now_ns, counters)?
+            }
+            Beside::Copy { .. } => {
+                let datagram = datagrams.next().unwrap_or_default();
+                self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, counters)?
+            }
+            Beside::Heartbeat => {
+                self.egress.flush(registry, &mut self.fanout, &self.beat, sent, now_ns, counters)?
+            }
+        };
+        if !done {
             return Ok(false);
         }
         self.beside = None;
         match beside {
-            Beside::Copy(copy) => self.book_pass(copy),
+            Beside::Copy { copy, count } => self.book_pass(copy, count),
             Beside::Heartbeat => self.counters.heartbeats.add(1),
         }
         Ok(true)
     }
 
+    /// Moves what is going out aside: its slots may be written to.
+    #[cold]
+    pub(super) fn set_aside(&mut self, pass: Pass, now_ns: u64) {
+        self.aside.put(datagrams(&self.ring, self.framed, pass));
+        self.beside = Some(Beside::Copy { copy: pass.copy, count: pass.count });
+        self.pass = None;
+        self.schedule.sent_run(pass.seq, pass.count as u64, pass.copy, now_ns);
+    }
+
     #[inline]
-    fn book_pass(&self, copy: u8) {
+    fn book_pass(&self, copy: u8, count: usize) {
         if copy > 0 {
-            self.counters.passes_later.add(1);
+            self.counters.passes_later.add(count as u64);
             // What is shed is shed between the passes of later copies.
             self.counters.copies_shed.set(self.schedule.shed());
             return;
         }
-        self.counters.passes_first.add(1);
+        self.counters.passes_first.add(count as u64);
         if self.fanout.len() == 0 {
-            self.counters.unheard.add(1);
+            self.counters.unheard.add(count as u64);
         }
     }
 

@@ -54,10 +54,10 @@ fn dropping_the_oldest_sheds_later_copies_before_first_copies() {
         schedule.push();
     }
     sent(&mut schedule, 0);
-    assert_eq!(schedule.drop_oldest(None), Dropped { seq: 1, unsent: false });
+    assert_eq!(schedule.drop_oldest(), Dropped { seq: 1, unsent: false });
     assert_eq!(schedule.shed(), 1);
     schedule.push();
-    assert_eq!(schedule.drop_oldest(None), Dropped { seq: 2, unsent: true });
+    assert_eq!(schedule.drop_oldest(), Dropped { seq: 2, unsent: true });
     assert_eq!(sent(&mut schedule, 0), Some((3, 0)));
 }
 
@@ -87,4 +87,38 @@ fn one_copy_leaves_nothing_to_wait_for() {
     assert_eq!(sent(&mut schedule, 0), Some((1, 0)));
     assert_eq!(schedule.next(0), Next::Idle);
     assert_eq!(schedule.backlog(), 0);
+}
+
+#[test]
+fn a_run_ends_where_a_copy_is_not_due() {
+    let mut schedule = Schedule::new(64, 2, 2 * MS, Lagging::Send);
+    (0..8).for_each(|_| schedule.push());
+    assert_eq!(schedule.run(1, 0, 100, 0), 8);
+    assert_eq!(schedule.run(1, 0, 3, 0), 3);
+    schedule.sent_run(1, 3, 0, 0);
+    schedule.sent_run(4, 5, 0, MS);
+    assert_eq!(schedule.next(2 * MS), Next::Send { seq: 1, copy: 1 });
+    assert_eq!(schedule.run(1, 1, 100, 2 * MS), 3);
+    schedule.sent_run(1, 3, 1, 2 * MS);
+    assert_eq!(schedule.next(2 * MS), Next::At(3 * MS));
+    assert_eq!(schedule.run(4, 1, 100, 3 * MS), 5);
+    schedule.sent_run(4, 5, 1, 3 * MS);
+    assert_eq!(
+        (schedule.next(9 * MS), schedule.backlog(), schedule.last_sent()),
+        (Next::Idle, 0, Some((8, MS)))
+    );
+}
+
+#[test]
+fn a_run_of_first_copies_leaves_later_ones_time() {
+    for (copies, run) in [(1, 64), (2, 16), (3, 16)] {
+        let mut schedule = Schedule::new(64, copies, MS, Lagging::Shed);
+        (0..64).for_each(|_| schedule.push());
+        assert_eq!(schedule.run(1, 0, 100, 0), run);
+        schedule.sent_run(1, run, 0, 0);
+        if copies > 1 {
+            assert_eq!(schedule.run(run + 1, 0, 100, 0), 1);
+        }
+        assert_eq!(schedule.shed(), 0);
+    }
 }

@@ -133,7 +133,7 @@ impl Publisher {
 
     fn make_room(&mut self, parts: usize) -> bool {
         while self.drop_oldest && self.schedule.room() < parts {
-            self.schedule.drop_oldest(None);
+            self.schedule.drop_oldest();
         }
         self.schedule.room() >= parts
     }
