@@ -48,7 +48,7 @@ struct Known {
 
 /// As [`Event`], without the borrow.
 enum Told {
-    Message { id: StreamId, seq: u64, timestamp: u64, rescued: bool, payload: Vec<u8> },
+    Message { id: StreamId, seq: u64, part: u16, timestamp: u64, rescued: bool, payload: Vec<u8> },
     Gap { id: StreamId, from: u64, to: u64 },
     Opened { id: StreamId, seq: u64, before: Option<Session> },
     Ended { id: StreamId },
@@ -166,18 +166,29 @@ impl Ledger {
 
     fn book(&mut self, told: &[Told]) {
         let ordered = self.expected.order_ns.is_some();
+        // The datagram of which there are more messages.
+        let mut open = None;
         for event in told {
+            let goes_on = matches!(event, Told::Message { id, seq, .. } if open == Some((*id, *seq)));
+            assert!(open.is_none() || goes_on, "something comes between the messages of a datagram");
             match event {
-                Told::Message { id, seq, timestamp, rescued, payload } => {
+                Told::Message { id, seq, part, timestamp, rescued, payload } => {
                     let heard = self.heard(*id);
                     if ordered {
                         heard.nothing_is_open_before(*seq);
                     }
-                    let (count, expected) = heard.message(*seq);
+                    let (count, mut expected) = heard.message(*seq);
+                    if count == 1 {
+                        let more;
+                        (expected.1, more) = heard.unpack(*seq, *part);
+                        open = more.then_some((*id, *seq));
+                    }
                     assert_eq!((*timestamp, *rescued), expected.0, "{seq}");
-                    assert!(*payload == expected.1, "the message at {seq} is not what was sent");
-                    heard.hand_on(*seq, count, ordered);
-                    self.handed += u64::from(count);
+                    assert!(*payload == expected.1, "message {part} at {seq} is not what was sent");
+                    if *part == 0 {
+                        heard.hand_on(*seq, count, ordered);
+                        self.handed += u64::from(count);
+                    }
                 }
                 Told::Gap { id, from, to } => {
                     self.lost += u128::from(to - from) + 1;
@@ -188,6 +199,7 @@ impl Ledger {
                 Told::Silent => {}
             }
         }
+        assert_eq!(open, None, "not all messages of a datagram came");
     }
 
     fn opens(&mut self, id: StreamId, seq: u64, before: Option<Session>) {
@@ -251,8 +263,8 @@ fn take_events(of: &mut Receiver) -> Vec<Told> {
     let mut told = Vec::new();
     while let Some(event) = of.event() {
         told.push(match event {
-            Event::Message { id, seq, timestamp, rescued, payload } => {
-                Told::Message { id, seq, timestamp, rescued, payload: payload.to_vec() }
+            Event::Message { id, seq, part, timestamp, rescued, payload } => {
+                Told::Message { id, seq, part, timestamp, rescued, payload: payload.to_vec() }
             }
             Event::Gap { id, from, to } => Told::Gap { id, from, to },
             Event::Opened { id, seq, before, .. } => Told::Opened { id, seq, before },

@@ -22,6 +22,7 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
         .backlog(sending.backlog.into())
         .send_buffer(sending.send_buffer)
         .send_batch(sending.send_batch)
+        .backend(sending.backend.into())
         .busy_poll(sending.busy_poll)
         .max_peers(target.max_peers)
         .exclude(target.exclude.iter().copied());

@@ -88,6 +88,8 @@ counters! {
         sent_later,
         /// Datagrams of heartbeats and farewells that the kernel took.
         sent_heartbeats,
+        /// Those of all three that went as frames, by AF_XDP.
+        sent_xdp,
         /// Datagrams that the kernel refused to send to their peer.
         rejected,
         /// Datagrams lost to a shortage inside the kernel (ENOBUFS, ENOMEM).
@@ -157,21 +159,26 @@ counters! {
 counters! {
     /// What a subscriber saw.
     ///
-    /// Whenever all that was received has been taken, `datagrams + released == delivered + kept + duplicates + notes + truncated + impaired` plus
-    /// the sum of the refusals; and every sequence from the first one awaited on is delivered, kept or missing,
-    /// or counted once in `lost`.
+    /// Whenever all that was received has been taken, `datagrams + released + unpacked == delivered + kept + duplicates +
+    /// notes + truncated + impaired` plus the sum of the refusals; and every sequence from the first one awaited on is
+    /// delivered, kept or missing, or counted once in `lost`.
     SubscriberCounters {
+        /// Buffers that the kernel has filled: each with a datagram, or with several that followed one another (GRO).
+        receives,
         /// Datagrams received.
         datagrams,
         /// Bytes of those.
         bytes,
-        /// Messages handed on.
+        /// Messages handed on. Those that share a datagram are counted when the first of them is.
         delivered,
-        /// Those among them that a later copy or a repair brought.
+        /// Those among them that a later copy or a repair brought: with it all that share a datagram.
         rescued,
+        /// Those among them beyond one each that shared a datagram.
+        unpacked,
         /// Datagrams kept, as fragments or to be in order.
         kept,
-        /// Messages handed on from what was kept.
+        /// Times that something was handed on from what was kept: a message put together, or a datagram that waited for
+        /// its turn, whatever the number of its messages.
         released,
         /// Datagrams that had been seen before.
         duplicates,
@@ -206,6 +213,15 @@ counters! {
         /// Datagrams that the socket dropped because its buffer was full. The kernel tells with the next
         /// one that gets through, and counts in 32 bits.
         socket_dropped,
+    }
+}
+
+impl SubscriberCounters {
+    /// Counts the messages that share a datagram which is handed on.
+    pub(crate) fn count_shared(&self, messages: u64, rescued: bool) {
+        self.delivered.add(messages);
+        self.unpacked.add(messages.saturating_sub(1));
+        self.rescued.add(if rescued { messages } else { 0 });
     }
 }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod events;
 mod message;
+mod parts;
 mod timing;
 
 use std::io;
@@ -11,8 +12,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::{Datagram, Now, Receiver, Verdict};
-use headcast_udp::{Capabilities, Errno, Inbox};
+use headcast_proto::{Datagram, Now, Receiver, Refusal, Verdict};
+use headcast_udp::{Capabilities, Errno, Flaw, Inbox, RECEIVE_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
@@ -25,6 +26,7 @@ use crate::counters::{Refusals, SubscriberCounters};
 use crate::responder::Responder;
 use crate::timer::Timer;
 use events::Pending;
+use parts::Parts;
 
 /// Full batches in a row after which what is due is done although more is there: more than any socket's
 /// buffer holds.
@@ -41,11 +43,14 @@ type Impairment = Box<dyn FnMut(&[u8]) -> bool + Send>;
 pub struct Subscriber {
     socket: UdpSocket,
     mailbox: Mailbox,
-    /// Datagrams of the last batch: how many there are, and how many have been judged.
-    filled: usize,
-    judged: usize,
-    /// What comes before the next datagram: an event, and the message that it came before.
+    /// What comes before the next datagram.
+    before: Before,
+    /// An event, and the message that it came before.
     pending: Pending,
+    /// The message that is handed on, of those that share a datagram.
+    parts: Parts,
+    /// The last batch left nothing behind in the socket.
+    drained: bool,
     /// When the last batch was received.
     now: Now,
     /// Batches since the socket was empty.
@@ -158,30 +163,50 @@ impl Subscriber {
     #[inline(always)]
     fn advance(&mut self) -> io::Result<Ready> {
         loop {
-            if self.pending.any {
-                let ready = self.next_pending();
-                if ready != Ready::Nothing {
-                    return Ok(ready);
+            match self.before {
+                Before::Nothing => {}
+                Before::Part => return Ok(self.next_part()),
+                Before::Event => {
+                    let ready = self.next_pending();
+                    if ready != Ready::Nothing {
+                        return Ok(ready);
+                    }
+                    continue;
                 }
             }
-            while self.judged < self.filled {
-                let at = self.judged;
-                self.judged += 1;
-                let ready = self.judge(at);
+            while self.next_datagram() {
+                let ready = self.judge();
                 if self.receiver.has_more() {
                     // What happened before this message is told before it.
-                    self.pending.any = true;
-                    self.pending.after = ready;
+                    (self.before, self.pending.after) = (Before::Event, ready);
                     break;
+                }
+                if ready == Ready::Part {
+                    return Ok(self.next_part());
                 }
                 if ready != Ready::Nothing {
                     return Ok(ready);
                 }
             }
-            if !self.pending.any && !self.receive()? && !self.keep_time()? {
+            if self.before == Before::Nothing && !self.receive()? && !self.keep_time()? {
                 return Ok(Ready::Nothing);
             }
         }
+    }
+
+    /// Goes on to the next datagram of the batch; returns whether there is one.
+    #[inline]
+    fn next_datagram(&mut self) -> bool {
+        let inbox = &mut self.mailbox.inbox;
+        if inbox.next_segment() {
+            return true;
+        }
+        let Some(opened) = inbox.next_buffer() else { return false };
+        self.counters.bytes.add(opened.bytes as u64);
+        if opened.datagrams > 1 {
+            self.counters.datagrams.add(opened.datagrams as u64 - 1);
+        }
+        true
     }
 
     /// Receives the next batch; returns whether there was any.
@@ -190,16 +215,24 @@ impl Subscriber {
         if self.receiver.deadline_ns() <= self.now.mono_ns {
             self.ask();
         }
-        (self.filled, self.judged) = (0, 0);
-        match self.mailbox.inbox.receive(self.socket.as_fd()) {
-            Ok(count) => self.filled = count,
-            Err(Errno::EAGAIN) => {}
-            Err(errno) => return Err(errno.into()),
+        if std::mem::take(&mut self.drained) {
+            return Ok(false);
         }
-        if self.filled > 0 {
+        let received = match self.mailbox.inbox.receive(self.socket.as_fd()) {
+            Ok(count) => count,
+            Err(Errno::EAGAIN) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        if received > 0 {
             self.now = clock::now();
-            self.counters.datagrams.add(self.filled as u64);
-            if let Some(dropped) = self.mailbox.inbox.dropped(self.filled - 1) {
+            // The call stopped because the socket was empty, so another one would only say so. What has come since is
+            // announced: the next call is made after a wait, and arrival makes even an edge-triggered poll return. The
+            // same goes for an error in place of a datagram, which the kernel keeps for the next call: it woke the
+            // poll when it came up, for it was not there at the first datagram of this call.
+            self.drained = received < RECEIVE_MAX;
+            self.counters.receives.add(received as u64);
+            self.counters.datagrams.add(received as u64);
+            if let Some(dropped) = self.mailbox.inbox.dropped(received - 1) {
                 self.counters.socket_dropped.set(dropped.into());
             }
             if self.behind < BEHIND_MAX {
@@ -208,21 +241,20 @@ impl Subscriber {
                 self.tick();
             }
         }
-        Ok(self.filled > 0)
+        Ok(received > 0)
     }
 
-    /// Judges one datagram; returns it if it is to be handed on.
+    /// Judges the datagram at hand; returns what of it is to be handed on.
     #[inline]
-    fn judge(&mut self, at: usize) -> Ready {
-        let (bytes, truncated) = self.mailbox.inbox.datagram(at);
-        self.counters.bytes.add(bytes.len() as u64);
-        if truncated || self.unusual {
-            let wanted = self.is_wanted(at);
+    fn judge(&mut self) -> Ready {
+        let inbox = &self.mailbox.inbox;
+        if inbox.flaw().is_some() || self.unusual {
+            let wanted = self.is_wanted();
             if !wanted || self.raw {
-                return if wanted { Ready::Raw(at) } else { Ready::Nothing };
+                return if wanted { Ready::Raw } else { Ready::Nothing };
             }
         }
-        let bytes = self.mailbox.inbox.datagram(at).0;
+        let bytes = self.mailbox.inbox.segment();
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
             Err(refusal) => {
@@ -232,15 +264,21 @@ impl Subscriber {
         };
         let verdict = self.receiver.accept(self.now, &datagram);
         if let Some(place) = self.receiver.noticed() {
-            self.sources[place] = self.mailbox.inbox.source(at);
+            self.sources[place] = self.mailbox.inbox.segment_source();
         }
         match verdict {
             Verdict::Deliver { rescued, .. } => {
+                if datagram.is_coalesced() {
+                    self.parts.begin(bytes.len(), &datagram);
+                    self.before = Before::Part;
+                    self.counters.count_shared(datagram.messages().into(), rescued);
+                    return Ready::Part;
+                }
                 self.counters.delivered.add(1);
                 if rescued {
                     self.counters.rescued.add(1);
                 }
-                return Ready::Whole(at);
+                return Ready::Whole;
             }
             Verdict::Kept => self.counters.kept.add(1),
             Verdict::Duplicate => self.counters.duplicates.add(1),
@@ -250,28 +288,31 @@ impl Subscriber {
         Ready::Nothing
     }
 
-    /// Whether a datagram is to be looked at, when it is longer than the room, raw, or may be dropped on purpose.
+    /// Whether the datagram at hand is to be looked at, when it has a flaw, is raw, or may be dropped on purpose.
     #[cold]
-    fn is_wanted(&mut self, at: usize) -> bool {
-        let (bytes, truncated) = self.mailbox.inbox.datagram(at);
+    fn is_wanted(&mut self) -> bool {
+        let inbox = &self.mailbox.inbox;
         if let Some(impairment) = &mut self.impairment
-            && impairment(bytes)
+            && impairment(inbox.segment())
         {
             self.counters.impaired.add(1);
             return false;
         }
-        let (truncated, raw) = (u64::from(truncated), u64::from(self.raw));
-        self.counters.truncated.add(truncated);
-        self.counters.delivered.add(raw & !truncated);
-        truncated == 0
+        match inbox.flaw() {
+            None => self.counters.delivered.add(self.raw.into()),
+            Some(Flaw::Truncated) => self.counters.truncated.add(1),
+            Some(Flaw::SegmentSize) => self.refusals.count(Refusal::PayloadLength),
+        }
+        inbox.flaw().is_none()
     }
 
     /// What is ready, and is a message.
     #[inline]
     fn message(&self, ready: Ready) -> Message<'_> {
         match ready {
-            Ready::Whole(at) => Message::whole(&self.mailbox, at),
-            Ready::Raw(at) => Message::raw(&self.mailbox, at),
+            Ready::Whole => Message::whole(&self.mailbox),
+            Ready::Part => Message::part(&self.mailbox, &self.parts),
+            Ready::Raw => Message::raw(&self.mailbox),
             _ => self.kept_message(),
         }
     }
@@ -325,14 +366,26 @@ impl Subscriber {
     }
 }
 
+/// What comes before the next datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// Something pending.
+    Event,
+    /// Another message of the datagram at hand.
+    Part,
+}
+
 /// What can be handed on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
     Nothing,
-    /// A datagram of the batch that was judged to be a whole message.
-    Whole(usize),
-    /// A datagram of the batch, without a header.
-    Raw(usize),
+    /// The datagram at hand, which was judged to be a whole message.
+    Whole,
+    /// A message of the datagram at hand, which has several.
+    Part,
+    /// The datagram at hand, without a header.
+    Raw,
     /// The message that lies in the receiver.
     Kept,
     /// What is pending, and is no message.

@@ -1,6 +1,8 @@
 //! Payloads that the protocol itself reads: several messages, repair requests, responses, and
 //! acknowledgements.
 
+use std::ops::Range;
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -152,6 +154,16 @@ impl<'a> Iterator for Coalesced<'a> {
         self.rest = rest;
         Some(message)
     }
+}
+
+/// Where the message lies whose length stands at `at` of a coalesced payload; `None` if none does.
+#[inline]
+#[must_use]
+pub fn coalesced_at(payload: &[u8], at: usize) -> Option<Range<usize>> {
+    let length = payload.get(at..)?.first_chunk::<2>()?;
+    let from = at + length.len();
+    let to = from + usize::from(u16::from_le_bytes(*length));
+    (to <= payload.len()).then_some(from..to)
 }
 
 #[cfg(test)]

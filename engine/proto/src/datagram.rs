@@ -175,7 +175,21 @@ impl<'a> Datagram<'a> {
         self.header.flags & flags::NO_REPAIR == 0
     }
 
-    /// Which part of its message it is, of how many; (0, 1) is a whole one.
+    /// Whether its payload is several messages: see [`body::coalesced`].
+    #[inline]
+    #[must_use]
+    pub fn is_coalesced(&self) -> bool {
+        self.header.flags & flags::COALESCED != 0
+    }
+
+    /// How many messages it brings: one, unless they share it. (A fragment brings a part of one.)
+    #[inline]
+    #[must_use]
+    pub fn messages(&self) -> u16 {
+        if self.is_coalesced() { self.header.index.get() } else { 1 }
+    }
+
+    /// Which part of its message it is, of how many; (0, 1) is a whole one, or several.
     #[inline]
     #[must_use]
     pub fn fragment(&self) -> (u16, u16) {

@@ -26,6 +26,7 @@
 mod asking;
 mod common;
 mod entry;
+mod handing;
 mod holes;
 mod keeping;
 mod store;
@@ -34,7 +35,7 @@ mod terms;
 mod told;
 
 pub use asking::{NAK_MAX, Request};
-use common::{Common, Ready};
+use common::Common;
 use entry::Outcome;
 pub use holes::{ASK_AFTER_NS, ASK_AGAIN_MIN_NS, GIVE_UP_NS};
 use table::Table;
@@ -172,7 +173,7 @@ impl Receiver {
 
     #[inline]
     fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        if datagram.kind() == Kind::Data && datagram.flags() & (flags::SEALED | flags::COALESCED) == 0 {
+        if datagram.kind() == Kind::Data && datagram.flags() & flags::SEALED == 0 {
             return self.data(now, datagram);
         }
         match datagram.kind() {
@@ -263,11 +264,10 @@ impl Receiver {
         !(self.common.told.is_empty() && self.common.working.is_empty())
     }
 
-    /// The first `len` bytes of where the last [`Event::Message`] was put together: its payload, as long as
-    /// nothing is called that takes the receiver by `&mut`.
+    /// The payload of the last [`Event::Message`], as long as nothing is called that takes the receiver by `&mut`.
     #[must_use]
-    pub fn payload(&self, len: usize) -> &[u8] {
-        self.common.assembled.get(..len).unwrap_or_default()
+    pub fn payload(&self) -> &[u8] {
+        self.common.handing.payload(&self.common.assembled)
     }
 
     /// The place of the entry that the last datagram, or message among the events, was of.
@@ -278,10 +278,15 @@ impl Receiver {
 
     fn next_event(&mut self) -> Option<Event<'_>> {
         let common = &mut self.common;
+        // Whatever it was kept for is still at work, or still leaving: `has_more` knows of it.
+        if common.handing.has_more() {
+            common.place = common.handing.place;
+            return Some(common.handing.next(&common.assembled));
+        }
         loop {
             if common.told.is_leaving() {
                 if let Some(ready) = common.next_leaving() {
-                    return Some(ready.event(&common.assembled));
+                    return Some(common.handing.begin(ready, common.place, &common.assembled));
                 }
                 common.told.leave();
                 continue;
@@ -293,7 +298,7 @@ impl Receiver {
             common.place = place;
             let entry = self.table.entry_mut(place);
             if let Some(ready) = entry.release(common) {
-                return Some(ready.event(&common.assembled));
+                return Some(common.handing.begin(ready, place, &common.assembled));
             }
             entry.working = false;
             common.working.pop_front();
@@ -374,18 +379,6 @@ impl Receiver {
             entry.active
         });
         self.turn = 0;
-    }
-}
-
-impl Ready {
-    fn event(self, assembled: &[u8]) -> Event<'_> {
-        Event::Message {
-            id: self.first.id,
-            seq: self.first.seq,
-            timestamp: self.first.timestamp,
-            rescued: self.rescued,
-            payload: &assembled[..self.len],
-        }
     }
 }
 

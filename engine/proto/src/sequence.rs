@@ -100,6 +100,18 @@ impl Sequencer {
         self.seal_as(datagram, now, Kind::Data, Part { flags: flags::FRAGMENT, extension: 0, index, count })
     }
 
+    /// Makes `datagram` the next one of the stream, of `count` messages that share it (at least 1): its payload is, for
+    /// each, a length of two bytes, least significant first, and the message.
+    ///
+    /// Returns the one sequence that they share.
+    ///
+    /// # Panics
+    /// As [`seal`](Self::seal).
+    #[inline]
+    pub fn seal_coalesced(&mut self, datagram: &mut [u8], now: Now, count: u16) -> u64 {
+        self.seal_as(datagram, now, Kind::Data, Part { flags: flags::COALESCED, index: count, ..WHOLE })
+    }
+
     /// Makes `datagram`, whose payload is a request for repairs, the next one of the stream.
     ///
     /// # Panics
@@ -193,6 +205,18 @@ mod tests {
         assert_eq!(datagram.session(), session);
         assert_eq!((datagram.stream(), datagram.seq(), datagram.timestamp()), (3, 1, 7_000_000));
         assert_eq!(datagram.payload(), b"hello");
+    }
+
+    #[test]
+    fn messages_that_share_a_datagram_share_its_sequence_and_keep_the_flags_of_the_stream() {
+        let mut sequencer = Sequencer::new(1, Session::new(5, 9), 3).without_repair();
+        let mut bytes = [0u8; HEADER_LEN + 2 + 2 + 2];
+        bytes[HEADER_LEN..].copy_from_slice(&[2, 0, b'h', b'i', 0, 0]);
+        assert_eq!(sequencer.seal_coalesced(&mut bytes, at(7_000_000), 2), 1);
+        let datagram = Datagram::parse(&bytes).expect("a sealed datagram is valid");
+        assert_eq!((datagram.kind(), datagram.seq(), sequencer.last_seq()), (Kind::Data, 1, 1));
+        assert_eq!(datagram.flags(), flags::COALESCED | flags::NO_REPAIR);
+        assert_eq!(datagram.payload(), b"\x02\0hi\0\0");
     }
 
     #[test]

@@ -10,9 +10,15 @@ use std::ptr::NonNull;
 use libc::{iovec, mmsghdr};
 use nix::errno::Errno;
 
+use crate::control::{self, CONTROL_LEN, Control};
 use crate::name::{NAME_LEN, Name};
-use crate::receive::{BATCH_MAX, CONTROL_LEN, Control, address, dropped};
+use crate::receive::{BATCH_MAX, address};
 use crate::sys;
+
+mod segments;
+
+use segments::Current;
+pub use segments::{Flaw, Opened, segments};
 
 /// Receives up to [`BATCH_MAX`] datagrams a call.
 pub struct Inbox {
@@ -26,6 +32,7 @@ pub struct Inbox {
     room: usize,
     /// How many headers the last call has written to.
     used: usize,
+    current: Current,
 }
 
 // SAFETY: all pointers are to memory that this value alone owns, and no part of it is tied to a thread.
@@ -44,7 +51,7 @@ impl Inbox {
         assert!(room > 0, "a datagram needs room");
         let bytes = Fixed::new(vec![0u8; BATCH_MAX * room].into());
         let names = Fixed::new(vec![Name::EMPTY; BATCH_MAX].into());
-        let controls = Fixed::new(vec![Control([0; CONTROL_LEN]); BATCH_MAX].into());
+        let controls = Fixed::new(vec![Control::EMPTY; BATCH_MAX].into());
         let iovec = |at| iovec { iov_base: bytes.at(at * room).cast(), iov_len: room };
         let iovecs = Fixed::new((0..BATCH_MAX).map(iovec).collect());
         let header = |at| {
@@ -58,7 +65,7 @@ impl Inbox {
             header
         };
         let headers = Fixed::new((0..BATCH_MAX).map(header).collect());
-        Self { headers, names, controls, _iovecs: iovecs, bytes, room, used: 0 }
+        Self { headers, names, controls, _iovecs: iovecs, bytes, room, used: 0, current: Current::NONE }
     }
 
     /// Receives what is there. Never waits. Returns how many came.
@@ -67,6 +74,7 @@ impl Inbox {
     /// `EAGAIN` when nothing is there; what `recvmmsg(2)` fails with otherwise.
     #[inline]
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+        self.current = Current::NONE;
         for at in 0..std::mem::take(&mut self.used) {
             // SAFETY: the header is ours and initialised, and we are borrowed exclusively.
             reset(unsafe { &mut *self.headers.at(at) });
@@ -96,12 +104,8 @@ impl Inbox {
         let header = self.headers.get(at);
         // The kernel writes what it has put there, which is no more than there is room for.
         let len = (header.msg_len as usize).min(self.room);
-        // SAFETY: there is a room for each header, and `at` is one of them: `get` has asserted it.
-        let from = unsafe { self.bytes.start.add(at * self.room) }.as_ptr();
-        // SAFETY: the room of header `at` is within the allocation and initialised, `len` is at most the room,
-        // and nobody writes to it while we are borrowed.
-        let bytes = unsafe { std::slice::from_raw_parts(from, len) };
-        (bytes, header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
+        let from = at * self.room;
+        (self.bytes.slice(from, from + len), header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
     }
 
     /// Where the datagram at `at` of the last call came from; `None` on a Unix socket.
@@ -121,7 +125,7 @@ impl Inbox {
     /// If `at` is not below [`BATCH_MAX`].
     #[must_use]
     pub fn dropped(&self, at: usize) -> Option<u32> {
-        dropped(self.headers.get(at), self.controls.get(at))
+        self.controls.get(at).dropped(self.headers.get(at))
     }
 }
 
@@ -159,6 +163,18 @@ impl<T: Copy> Fixed<T> {
         // SAFETY: `at` gives an initialised element of the allocation, which is ours; what writes to it, the kernel
         // in a call, needs the whole inbox exclusively.
         unsafe { &*self.at(at) }
+    }
+}
+
+impl Fixed<u8> {
+    #[inline]
+    fn slice(&self, from: usize, to: usize) -> &[u8] {
+        assert!(from <= to && to <= self.len, "within the allocation");
+        // SAFETY: within the allocation, as asserted.
+        let start = unsafe { self.start.add(from) }.as_ptr();
+        // SAFETY: all bytes from `from` to `to` are within the allocation and initialised, and ours; what writes to
+        // them, the kernel in a call, needs the whole inbox exclusively.
+        unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 }
 

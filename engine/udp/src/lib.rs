@@ -5,6 +5,8 @@
 //! time. [`Batch`] builds them once per peer set; a message then costs two stores and, up to 1,024
 //! peers, one `sendmmsg`.
 //!
+//! [`Lane`] goes past the IP stack: frames, prepared for the next hops that [`Routes`] knows, by AF_XDP.
+//!
 //! How it degrades: where the kernel or a sandbox has no `sendmmsg` (`ENOSYS`), a latch turns it off
 //! and the same peers are sent to one by one, by `sendto`. What was found is in [`Capabilities`].
 //!
@@ -13,6 +15,7 @@
 
 mod batch;
 mod capabilities;
+mod control;
 mod error;
 mod inbox;
 mod name;
@@ -28,10 +31,10 @@ mod xdp;
 pub use batch::{Batch, CALL_MAX, Outcome, Progress, TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 pub use capabilities::{Buffer, Capabilities};
 pub use error::SendError;
-pub use inbox::Inbox;
+pub use inbox::{Flaw, Inbox, Opened, segments};
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
 pub use route::{Routes, Way};
-pub use socket::{answers, egress, ingress, ingress_unix};
+pub use socket::{answers, egress, ingress, ingress_unix, receive_trains};
 pub use xdp::{Lane, NextHop, Template, Xdp, XdpError};

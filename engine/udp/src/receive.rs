@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
-use libc::{cmsghdr, iovec, mmsghdr};
+use libc::{iovec, mmsghdr};
 use nix::errno::Errno;
 
+use crate::control::{CONTROL_LEN, Control};
 use crate::name::{NAME_LEN, Name};
 use crate::sys;
 
@@ -15,9 +16,6 @@ pub const BATCH_MAX: usize = 64;
 /// The most parts that the room for one datagram has: a buffer and its overflow.
 const PARTS_MAX: usize = 2;
 
-/// Room for one `SO_RXQ_OVFL` message: `CMSG_SPACE(4)` on 64-bit machines.
-pub(crate) const CONTROL_LEN: usize = 24;
-
 /// Prepared headers for `recvmmsg`.
 pub struct ReceiveBatch {
     headers: Box<[mmsghdr]>,
@@ -26,11 +24,6 @@ pub struct ReceiveBatch {
     iovecs: Box<[iovec]>,
     controls: Box<[Control]>,
 }
-
-/// What the kernel writes it into.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-pub(crate) struct Control(pub(crate) [u8; CONTROL_LEN]);
 
 // SAFETY: the pointers in the headers are set anew by every `receive` and are used only within it, so
 // nothing ties the value to a thread.
@@ -65,7 +58,7 @@ impl ReceiveBatch {
             headers: vec![header; BATCH_MAX].into(),
             names: vec![Name::EMPTY; BATCH_MAX].into(),
             iovecs: vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX * BATCH_MAX].into(),
-            controls: vec![Control([0; CONTROL_LEN]); BATCH_MAX].into(),
+            controls: vec![Control::EMPTY; BATCH_MAX].into(),
         }
     }
 
@@ -160,7 +153,7 @@ impl ReceiveBatch {
             len: header.msg_len as usize,
             from: address(header, &self.names[at]),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            dropped: dropped(header, &self.controls[at]),
+            dropped: self.controls[at].dropped(header),
         }
     }
 }
@@ -169,23 +162,6 @@ impl ReceiveBatch {
 #[inline]
 pub(crate) fn address(header: &mmsghdr, name: &Name) -> Option<SocketAddr> {
     name.address(header.msg_hdr.msg_namelen).map(canonical)
-}
-
-/// The count of an `SO_RXQ_OVFL` message, the only control message that is asked for.
-#[inline]
-pub(crate) fn dropped(header: &mmsghdr, control: &Control) -> Option<u32> {
-    const HEADER: usize = size_of::<cmsghdr>();
-    const _: () = assert!(HEADER + size_of::<u32>() <= CONTROL_LEN);
-    #[allow(clippy::unnecessary_cast, reason = "the type differs between libraries")]
-    if (header.msg_hdr.msg_controllen as usize) < HEADER + size_of::<u32>() {
-        return None;
-    }
-    // The layout of `cmsghdr`: length, then level and type (`include/linux/socket.h`).
-    let int = |from: usize| Some(i32::from_ne_bytes(*control.0.get(from..)?.first_chunk()?));
-    let level = int(std::mem::offset_of!(cmsghdr, cmsg_level))?;
-    let kind = int(std::mem::offset_of!(cmsghdr, cmsg_type))?;
-    let is_it = level == libc::SOL_SOCKET && kind == libc::SO_RXQ_OVFL;
-    is_it.then(|| int(HEADER).map(i32::cast_unsigned)).flatten()
 }
 
 /// An IPv4 address that an IPv6 socket received from is told as what it is.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use libc::{sock_filter, sock_fprog};
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::{AttachReusePortCbpf, RxqOvfl};
+use nix::sys::socket::sockopt::{AttachReusePortCbpf, RxqOvfl, UdpGroSegment};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Buffer;
@@ -81,6 +81,15 @@ pub fn ingress(bind: SocketAddr, receive_buffer: usize) -> io::Result<(UdpSocket
     setsockopt(&socket, RxqOvfl, &1)?;
     socket.bind(&bind.into())?;
     Ok((socket.into(), granted))
+}
+
+/// Has a socket receive datagrams that follow one another from one source, all of one size, in one piece: a train. Only
+/// an [`Inbox`](crate::Inbox) that is asked for its segments tells where each begins.
+///
+/// Returns whether the kernel does so: since 5.0 (`UDP_GRO`, `udp(7)`).
+#[must_use]
+pub fn receive_trains(socket: &UdpSocket) -> bool {
+    setsockopt(socket, UdpGroSegment, &true).is_ok()
 }
 
 /// A Unix datagram socket that receives at `path`, and its receive buffer.

@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use headcast_proto::Datagram;
 use headcast_proto::header::path;
+use headcast_proto::{Datagram, body};
 
 /// A datagram that counted.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) index: u16,
     pub(super) count: u16,
-    pub(super) payload: Vec<u8>,
+    /// What it brings: the messages that share it, or one message, or a part of one.
+    pub(super) messages: Vec<Vec<u8>>,
+    /// How many of those were handed on after it was kept.
+    unpacked: usize,
     pub(super) timestamp: u64,
     pub(super) rescued: bool,
     came_ns: u64,
@@ -21,10 +24,17 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn new(datagram: &Datagram<'_>, came_ns: u64) -> Self {
         let (index, count) = datagram.fragment();
+        let payload = datagram.payload();
+        let messages = match datagram.is_coalesced() {
+            true => body::coalesced(payload).map(<[u8]>::to_vec).collect(),
+            false => vec![payload.to_vec()],
+        };
+        assert_eq!(messages.len(), usize::from(datagram.messages()));
         Self {
             index,
             count,
-            payload: datagram.payload().to_vec(),
+            messages,
+            unpacked: 0,
             timestamp: datagram.timestamp(),
             rescued: datagram.header().path & (path::COPY | path::RETRANSMISSION) != 0,
             came_ns,
@@ -97,9 +107,19 @@ impl Heard {
             let part = self.parts.get(&seq).expect("a message with a part that never came");
             assert_eq!((part.index, part.count), (index, head.count), "parts of different messages");
             rescued |= part.rescued;
-            payload.extend_from_slice(&part.payload);
+            payload.extend_from_slice(&part.messages[0]);
         }
         (head.count, ((head.timestamp, rescued), payload))
+    }
+
+    /// Books that message `part` of the datagram that was kept is handed on; returns what it must be, and whether
+    /// another follows.
+    pub(super) fn unpack(&mut self, seq: u64, part: u16) -> (Vec<u8>, bool) {
+        let datagram = self.parts.get_mut(&seq).expect("a message that never came");
+        assert_eq!(usize::from(part), datagram.unpacked, "the messages of a datagram come in order: {seq}");
+        datagram.unpacked += 1;
+        let message = datagram.messages.get(usize::from(part)).expect("a message that its datagram has");
+        (message.clone(), datagram.unpacked < datagram.messages.len())
     }
 
     pub(super) fn hand_on(&mut self, first: u64, count: u16, ordered: bool) {

@@ -49,6 +49,9 @@ impl Publisher {
 
     /// Sends what is due, then what only goes out when nothing else does. `now_ns` is monotonic.
     pub(super) fn send(&mut self, now_ns: u64) -> io::Result<Due> {
+        if let Some(error) = self.fanout.refused() {
+            return Err(io::Error::other(error));
+        }
         let mut due = self.send_due::<true>(now_ns)?;
         if self.is_sending() {
             return Ok(due);
@@ -137,7 +140,8 @@ impl Publisher {
         }
         if pass.count == 1 {
             let rotate = pass.copy < self.rotates_below;
-            self.egress.begin(&mut self.fanout, rotate, now_ns, &self.counters);
+            let len = self.ring.slot(pass.seq).on_wire(self.framed).len();
+            self.egress.begin(&mut self.fanout, rotate, len, now_ns, &self.counters);
         } else {
             self.begin_train(pass, now_ns);
         }

@@ -9,7 +9,8 @@ use headcast_proto::{Order, Receiver, Sequencer, Session};
 use headcast_udp::{Capabilities, Inbox};
 
 use super::events::Pending;
-use super::{Impairment, Mailbox, Subscriber};
+use super::parts::Parts;
+use super::{Before, Impairment, Mailbox, Subscriber};
 use crate::clock::{self, nanos};
 use crate::counters::{Refusals, SubscriberCounters};
 use crate::error::BuildError;
@@ -28,6 +29,9 @@ const MEMORY_MAX: usize = 4 << 30;
 /// The longest that messages can be held back.
 const HOLD_MAX: Duration = Duration::from_secs(60);
 
+/// Bytes for what the kernel hands over in one piece: a train over IPv6 has up to 65,527. Untouched pages cost nothing.
+const ROOM: usize = 1 << 16;
+
 /// Builds a [`Subscriber`].
 #[must_use]
 pub struct Builder {
@@ -36,6 +40,7 @@ pub struct Builder {
     raw: bool,
     limits: Limits,
     receive_buffer: usize,
+    gro: bool,
     max_hold: Option<Duration>,
     repair: bool,
     history: u64,
@@ -51,6 +56,7 @@ impl Default for Builder {
             raw: false,
             limits: Limits::default(),
             receive_buffer: 4 << 20,
+            gro: true,
             max_hold: None,
             repair: true,
             history: 0,
@@ -94,6 +100,13 @@ impl Builder {
     /// The receive buffer to ask the kernel for, in bytes; 4 MiB by default.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
+        self
+    }
+
+    /// Whether to have the kernel hand over datagrams that follow one another in one piece (`UDP_GRO`); yes by default.
+    /// [`Subscriber::capabilities`] tells whether it does.
+    pub fn gro(mut self, gro: bool) -> Self {
+        self.gro = gro;
         self
     }
 
@@ -161,7 +174,9 @@ impl Builder {
         let os = |what| move |error| BuildError::Os(what, error);
         let (socket, buffer) = headcast_udp::ingress(self.listen, self.receive_buffer)
             .map_err(|error| BuildError::Bind { address: self.listen, error })?;
-        let capabilities = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
+        let gro = self.gro && headcast_udp::receive_trains(&socket);
+        let capabilities =
+            Capabilities { receive_buffer: Some(buffer), gro: Some(gro), ..Capabilities::default() };
         let now = clock::now();
         let order = match self.max_hold {
             Some(max_hold) => Order::Ordered { max_hold_ns: nanos(max_hold) },
@@ -178,11 +193,11 @@ impl Builder {
         }
         Ok(Subscriber {
             socket,
-            // Untouched pages cost nothing, so there is room for the largest datagram there is.
-            mailbox: Mailbox { inbox: Inbox::new(limits::DATAGRAM_MAX + 1), responder: self.responder },
-            filled: 0,
-            judged: 0,
+            mailbox: Mailbox { inbox: Inbox::new(ROOM), responder: self.responder },
+            before: Before::Nothing,
             pending: Pending::nothing(),
+            parts: Parts::nothing(),
+            drained: false,
             now,
             behind: 0,
             receiver,

@@ -2,7 +2,7 @@
 
 use headcast_proto::{Session, StreamId, receiver};
 
-use super::{Message, Origin, Ready, Subscriber};
+use super::{Before, Message, Origin, Ready, Subscriber};
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
@@ -45,40 +45,45 @@ pub enum Event<'a> {
 
 /// What the receiver told, until it has been handed on.
 pub(super) struct Pending {
-    /// Whether there is anything.
-    pub(super) any: bool,
     /// The event told last, if it is no message.
     event: Event<'static>,
-    /// The message told last: how long it is, the place of its publisher, and where it stands.
-    kept: (usize, usize, Option<Origin>),
-    /// The datagram that comes after it.
+    /// The message told last: the place of its publisher, and where it stands.
+    kept: (usize, Origin),
+    /// What of the datagram at hand that comes after it.
     pub(super) after: Ready,
 }
 
 impl Pending {
     pub(super) fn nothing() -> Self {
         let id = StreamId { publisher: 0, session: Session::from_bits(0), stream: 0 };
-        Self { any: false, event: Event::Ended { id }, kept: (0, 0, None), after: Ready::Nothing }
+        Self { event: Event::Ended { id }, kept: (0, Origin::NONE), after: Ready::Nothing }
     }
 }
 
 impl Subscriber {
-    /// The receiver's next event, counted; or else the datagram that comes after.
+    /// The receiver's next event, counted; or else what comes after.
     #[cold]
     pub(super) fn next_pending(&mut self) -> Ready {
         let counters = &self.counters;
         let Some(event) = self.receiver.event() else {
-            self.pending.any = false;
-            return std::mem::replace(&mut self.pending.after, Ready::Nothing);
+            let after = std::mem::replace(&mut self.pending.after, Ready::Nothing);
+            self.before = Before::Nothing;
+            if after == Ready::Part {
+                self.before = Before::Part;
+                return self.next_part();
+            }
+            return after;
         };
         self.pending.event = match event {
-            receiver::Event::Message { id, seq, timestamp, rescued, payload } => {
+            receiver::Event::Message { id, seq, part, timestamp, rescued, .. } => {
                 counters.delivered.add(1);
-                counters.released.add(1);
+                let first = if part == 0 { &counters.released } else { &counters.unpacked };
+                first.add(1);
                 counters.rescued.add(rescued.into());
-                let len = payload.len();
-                let origin = Origin::new(id, seq, timestamp, rescued);
-                self.pending.kept = (len, self.receiver.place(), Some(origin));
+                let StreamId { publisher, session, stream } = id;
+                let origin =
+                    Origin { publisher, session, stream, seq, part, timestamp_ns: timestamp, rescued };
+                self.pending.kept = (self.receiver.place(), origin);
                 return Ready::Kept;
             }
             receiver::Event::Gap { id, from, to } => {
@@ -110,8 +115,8 @@ impl Subscriber {
 
     /// The message that lies in the receiver.
     pub(super) fn kept_message(&self) -> Message<'_> {
-        let (len, place, origin) = self.pending.kept;
+        let (place, origin) = self.pending.kept;
         let source = self.sources.get(place).copied().flatten();
-        Message::kept(&self.mailbox, self.receiver.payload(len), origin, source)
+        Message::kept(&self.mailbox, self.receiver.payload(), origin, source)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use headcast_proto::{Datagram, Session, StreamId};
+use headcast_proto::header::Header;
+use headcast_proto::{Datagram, Session};
 
 use super::Mailbox;
+use super::parts::Parts;
 use crate::error::RespondError;
 
 /// A message, borrowed from the receive buffer.
@@ -42,44 +44,41 @@ pub struct Origin {
 /// What the kernel said, read only if somebody asks.
 #[derive(Clone, Copy)]
 enum Source {
-    /// With the datagram at this place of the inbox.
-    Inbox(usize),
+    /// With the datagram at hand.
+    Inbox,
     Known(Option<SocketAddr>),
 }
 
 impl<'a> Message<'a> {
-    /// A datagram without a header.
-    pub(super) fn raw(mailbox: &'a Mailbox, at: usize) -> Self {
-        let payload = mailbox.inbox.datagram(at).0;
-        Self { payload, origin: None, mailbox, source: Source::Inbox(at) }
+    /// The datagram at hand, without a header.
+    pub(super) fn raw(mailbox: &'a Mailbox) -> Self {
+        Self { payload: mailbox.inbox.segment(), origin: None, mailbox, source: Source::Inbox }
     }
 
-    /// A datagram that has been judged to be a whole message.
+    /// The datagram at hand, which has been judged to be a whole message.
     #[inline]
-    pub(super) fn whole(mailbox: &'a Mailbox, at: usize) -> Self {
-        let Some((header, payload)) = Datagram::reread(mailbox.inbox.datagram(at).0) else {
-            return Self::raw(mailbox, at);
+    pub(super) fn whole(mailbox: &'a Mailbox) -> Self {
+        let Some((header, payload)) = Datagram::reread(mailbox.inbox.segment()) else {
+            return Self::raw(mailbox);
         };
-        let origin = Origin {
-            publisher: header.publisher.get(),
-            session: Session::from_bits(header.session.get()),
-            stream: header.stream.get(),
-            seq: header.seq.get(),
-            part: 0,
-            timestamp_ns: header.timestamp.get(),
-            rescued: header.is_repeated(),
-        };
-        Self { payload, origin: Some(origin), mailbox, source: Source::Inbox(at) }
+        Self { payload, origin: Some(Origin::of(header)), mailbox, source: Source::Inbox }
+    }
+
+    /// A message of the datagram at hand, which has several.
+    #[inline]
+    pub(super) fn part(mailbox: &'a Mailbox, parts: &Parts) -> Self {
+        let payload = mailbox.inbox.segment().get(parts.from..parts.to).unwrap_or_default();
+        Self { payload, origin: Some(parts.origin), mailbox, source: Source::Inbox }
     }
 
     /// A message that was put together, or waited for its turn.
     pub(super) fn kept(
         mailbox: &'a Mailbox,
         payload: &'a [u8],
-        origin: Option<Origin>,
+        origin: Origin,
         source: Option<SocketAddr>,
     ) -> Self {
-        Self { payload, origin, mailbox, source: Source::Known(source) }
+        Self { payload, origin: Some(origin), mailbox, source: Source::Known(source) }
     }
 
     /// Answers it, by the responder that the subscriber was built with: see [`Responder::respond`].
@@ -101,7 +100,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match self.source {
-            Source::Inbox(at) => self.mailbox.inbox.source(at),
+            Source::Inbox => self.mailbox.inbox.segment_source(),
             Source::Known(source) => source,
         }
     }
@@ -116,8 +115,28 @@ impl std::fmt::Debug for Message<'_> {
 }
 
 impl Origin {
-    pub(super) fn new(id: StreamId, seq: u64, timestamp_ns: u64, rescued: bool) -> Self {
-        let StreamId { publisher, session, stream } = id;
-        Self { publisher, session, stream, seq, part: 0, timestamp_ns, rescued }
+    /// Of no message.
+    pub(super) const NONE: Self = Self {
+        publisher: 0,
+        session: Session::from_bits(0),
+        stream: 0,
+        seq: 0,
+        part: 0,
+        timestamp_ns: 0,
+        rescued: false,
+    };
+
+    /// What a header says of its datagram, and of the first message in it.
+    #[inline]
+    pub(super) fn of(header: &Header) -> Self {
+        Self {
+            publisher: header.publisher.get(),
+            session: Session::from_bits(header.session.get()),
+            stream: header.stream.get(),
+            seq: header.seq.get(),
+            part: 0,
+            timestamp_ns: header.timestamp.get(),
+            rescued: header.is_repeated(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use headcast_proto::receiver::NAK_MAX;
 use headcast_udp::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Subscriber;
+use super::{Before, Subscriber};
 use crate::address::reachable;
 use crate::clock;
 
@@ -20,7 +20,7 @@ impl Subscriber {
         self.show();
         if self.finishing {
             self.finishing = self.receiver.finish();
-            self.pending.any = true;
+            self.before = Before::Event;
             return Ok(true);
         }
         let deadline_ns = self.receiver.deadline_ns();
@@ -40,7 +40,9 @@ impl Subscriber {
     pub(super) fn tick(&mut self) {
         self.behind = 0;
         self.receiver.tick(self.now);
-        self.pending.any = self.receiver.has_more();
+        if self.receiver.has_more() {
+            self.before = Before::Event;
+        }
         self.ask();
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::entry::Entry;
+use super::handing::Handing;
 use super::holes::SPANS;
 use super::store::{Item, List, NONE, Store};
 use super::told::{Tidings, Told};
@@ -26,6 +27,8 @@ pub(super) struct Common {
     leaving: List,
     /// Where a message is put together.
     pub(super) assembled: Box<[u8]>,
+    /// Which message of what lies there was handed on last.
+    pub(super) handing: Handing,
     /// When something is to be done about a hole; `u64::MAX` for never.
     pub(super) due_ns: u64,
     /// The place of the entry of the last datagram, or of the message that was put together.
@@ -47,7 +50,7 @@ pub(super) struct Common {
     message_max: usize,
 }
 
-/// A message that lies in `assembled`.
+/// What lies in `assembled`: a message, or the messages that shared a datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
     pub(super) first: Item,
@@ -67,6 +70,7 @@ impl Common {
             working: VecDeque::with_capacity(limits.publishers),
             leaving: List::EMPTY,
             assembled: vec![0; limits.message_max.max(DATAGRAM_MAX)].into(),
+            handing: Handing::nothing(),
             due_ns: u64::MAX,
             place: 0,
             noticed: false,

@@ -43,7 +43,8 @@ impl Entry {
             return Err(refused);
         }
         self.arrive(common, now, datagram)?;
-        let item = Item::new(self.id, seq, datagram.timestamp(), rescued, (index, count));
+        let mut item = Item::new(self.id, seq, datagram.timestamp(), rescued, (index, count));
+        item.coalesced = datagram.is_coalesced();
         common.store.put(&mut self.kept, item, datagram.payload());
         let (first, last) = item.message();
         if common.order.is_some() {

@@ -4,6 +4,7 @@
 //! stream; both are indices, so nothing is allocated after the start.
 
 use super::StreamId;
+use crate::Session;
 
 /// Bytes of a block: one datagram of the default size.
 pub(super) const BLOCK: usize = 1408;
@@ -20,6 +21,8 @@ pub(super) struct Item {
     pub(super) index: u16,
     pub(super) count: u16,
     pub(super) rescued: bool,
+    /// Several messages, each behind its length.
+    pub(super) coalesced: bool,
     pub(super) len: u32,
     /// Its neighbours in the list.
     before: u32,
@@ -27,14 +30,31 @@ pub(super) struct Item {
 }
 
 impl Item {
-    pub(super) fn new(
+    /// Of no datagram.
+    pub(super) const NONE: Self = {
+        let id = StreamId { publisher: 0, stream: 0, session: Session::from_bits(0) };
+        Self::new(id, 0, 0, false, (0, 1))
+    };
+
+    pub(super) const fn new(
         id: StreamId,
         seq: u64,
         timestamp: u64,
         rescued: bool,
         (index, count): (u16, u16),
     ) -> Self {
-        Self { id, seq, timestamp, index, count, rescued, len: 0, before: NONE, after: NONE }
+        Self {
+            id,
+            seq,
+            timestamp,
+            index,
+            count,
+            rescued,
+            coalesced: false,
+            len: 0,
+            before: NONE,
+            after: NONE,
+        }
     }
 
     /// The sequences of the message that it is part of, the first and the last.
@@ -76,12 +96,11 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(bytes: usize) -> Self {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(NONE - 1).min(NONE - 1);
-        let none = StreamId { publisher: 0, stream: 0, session: crate::Session::from_bits(0) };
         let next = (1..=blocks).map(|next| if next == blocks { NONE } else { next });
         Self {
             // Untouched pages cost nothing.
             bytes: vec![0; blocks as usize * BLOCK].into(),
-            items: vec![Item::new(none, 0, 0, false, (0, 1)); blocks as usize].into(),
+            items: vec![Item::NONE; blocks as usize].into(),
             next: next.collect(),
             free: if blocks == 0 { NONE } else { 0 },
             used: 0,
@@ -224,7 +243,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Session;
 
     fn item(seq: u64) -> Item {
         let id = StreamId { publisher: 1, stream: 0, session: Session::from_bits(1) };

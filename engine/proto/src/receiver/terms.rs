@@ -58,14 +58,14 @@ pub struct StreamId {
 /// What to do with a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Hand its payload on.
+    /// Hand its payload on; if it is [coalesced](crate::Datagram::is_coalesced), each of its messages.
     Deliver {
         /// The first copy did not get here before this one.
         rescued: bool,
         /// The first datagram of a session that was not heard before.
         opened: bool,
     },
-    /// Kept: it comes in an [`Event::Message`], alone or with others.
+    /// Kept: it comes in an [`Event::Message`], alone or with others, or in one for each of its messages.
     Kept,
     /// Seen before.
     Duplicate,
@@ -86,6 +86,9 @@ pub enum Event<'a> {
         id: StreamId,
         /// Its first sequence.
         seq: u64,
+        /// Which message of its datagram it is, from 0: several may have shared one. Those of a datagram come in their
+        /// order, and nothing between them.
+        part: u16,
         /// When its first datagram was published, in nanoseconds since the Unix epoch.
         timestamp: u64,
         /// The first copy of one of its datagrams did not get here before a later one.
