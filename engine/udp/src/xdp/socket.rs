@@ -1,6 +1,7 @@
 //! Making the socket: memory, rings, binding, in the order that the kernel wants.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use libc::{c_int, sockaddr_xdp, socklen_t, xdp_mmap_offsets, xdp_ring_offset, xdp_umem_reg};
 use nix::errno::Errno;
@@ -13,6 +14,11 @@ use super::{FRAME, FRAMES_MAX, FRAMES_MIN, XdpError};
 const MAX_TX_SKB_BUDGET: c_int = 9;
 /// The fill ring is for receiving, which we do not; but the kernel binds no socket without one.
 const FILL_RING: u32 = 1;
+
+/// The kernel lets go of a queue a moment after its socket was closed: how often to try, and how long to wait
+/// in between.
+const BINDS_MAX: u32 = 10;
+const BIND_AGAIN: Duration = Duration::from_millis(5);
 
 /// A bound socket and what it shares with the kernel.
 pub(super) struct Parts {
@@ -83,11 +89,19 @@ fn register(fd: BorrowedFd<'_>) -> Result<Umem, XdpError> {
 }
 
 fn bind_any(fd: BorrowedFd<'_>, interface: u32, queues: u32) -> Result<u32, XdpError> {
-    for queue in 0..queues {
-        match bind(fd, interface, queue) {
-            Ok(()) => return Ok(queue),
-            Err(Errno::EBUSY) => {}
-            Err(errno) => return Err(XdpError::Interface(errno)),
+    for attempt in 0..BINDS_MAX {
+        if attempt > 0 {
+            std::thread::sleep(BIND_AGAIN);
+        }
+        let mut busy = false;
+        for queue in 0..queues {
+            match bind(fd, interface, queue) {
+                Ok(()) => return Ok(queue),
+                Err(Errno::EBUSY) => busy = true,
+                // The driver has fewer than the device was made for.
+                Err(Errno::EINVAL) if busy => break,
+                Err(errno) => return Err(XdpError::Interface(errno)),
+            }
         }
     }
     Err(XdpError::Busy)

@@ -41,6 +41,13 @@ impl Network {
         self.ip(place, &format!("address add fd{net:02}::{host}/64 dev {device} nodad"));
     }
 
+    /// Whether the kernel knows VLAN devices.
+    pub(crate) fn has_vlans(&self) -> bool {
+        let line = format!("-n {} link add link out name probe type vlan id 9", self.name("sender"));
+        let output = Command::new("ip").args(line.split_whitespace()).output().expect("it runs");
+        output.status.success() || !String::from_utf8_lossy(&output.stderr).contains("Unknown device type")
+    }
+
     fn name(&self, place: &str) -> String {
         format!("{}-{place}", self.id)
     }
