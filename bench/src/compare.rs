@@ -11,10 +11,12 @@ mod gathered;
 mod options;
 pub mod outcome;
 mod parts;
+mod ratios;
 mod round;
 mod search;
 mod systems;
-mod table;
+pub(crate) mod table;
+mod targets;
 mod trial;
 
 use std::error::Error;
@@ -97,6 +99,7 @@ pub fn run(options: &Options) -> Result<Comparison, Box<dyn Error>> {
         systems,
         unavailable,
         rows: Vec::new(),
+        ratios: Vec::new(),
         rounds: 0,
         took_s: 0.0,
         missing: Vec::new(),
@@ -107,6 +110,7 @@ pub fn run(options: &Options) -> Result<Comparison, Box<dyn Error>> {
         let complete = round.run(number, &mut gathered);
         comparison.rounds += usize::from(complete);
         comparison.rows = gathered.rows();
+        comparison.ratios = gathered.ratios(&options);
         comparison.took_s = start.elapsed().as_secs_f64();
         comparison.missing = round.missing();
         for note in round.notes() {
@@ -187,8 +191,10 @@ fn estimate(options: &Options, systems: usize) -> Duration {
     if !options.no_throughput {
         each += (options.search_warm_up() + options.search + OVERHEAD).saturating_mul(SEARCH_TRIALS);
     }
-    // What it costs, slowly and fast.
-    each += 2 * (options.warm_up + options.cost() + OVERHEAD);
+    if !options.no_costs {
+        // Slowly and fast.
+        each += 2 * (options.warm_up + options.cost() + OVERHEAD);
+    }
     let cells = options.receivers.len() * options.sizes.len() * options.rounds * systems;
     each.saturating_mul(u32::try_from(cells).unwrap_or(u32::MAX))
 }

@@ -22,6 +22,7 @@ pub mod pin;
 pub mod reader;
 pub mod spread;
 pub mod stamp;
+pub mod tally;
 pub mod transport;
 
 pub use audience::Audience;
@@ -34,4 +35,5 @@ pub use pace::{Pace, Paced};
 pub use reader::Reader;
 pub use spread::Spread;
 pub use stamp::Stamp;
+pub use tally::Tally;
 pub use transport::Transport;

@@ -9,7 +9,7 @@
 const RESAMPLES: usize = 10_000;
 
 /// A median with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Estimate {
     /// The median of the sample.
     pub median: f64,
@@ -27,17 +27,30 @@ pub struct Estimate {
 #[must_use]
 pub fn paired_ratio(pairs: &[(f64, f64)], seed: u64) -> Option<Estimate> {
     let ratios: Vec<f64> = pairs.iter().map(|(numerator, denominator)| numerator / denominator).collect();
-    let median = median(&ratios)?;
+    estimate(&ratios, seed)
+}
+
+/// The median of the differences of pairs, first less second, and its bootstrap interval; `None` without a pair.
+///
+/// The same pairs and the same seed give the same interval.
+#[must_use]
+pub fn paired_difference(pairs: &[(f64, f64)], seed: u64) -> Option<Estimate> {
+    let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
+    estimate(&differences, seed)
+}
+
+fn estimate(sample: &[f64], seed: u64) -> Option<Estimate> {
+    let median = median(sample)?;
     let mut random = SplitMix64(seed);
-    let mut resample = vec![0.0; ratios.len()];
+    let mut resample = vec![0.0; sample.len()];
     let mut medians = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
-        resample.fill_with(|| ratios[random.below(ratios.len())]);
+        resample.fill_with(|| sample[random.below(sample.len())]);
         medians.push(median_of(&mut resample));
     }
     medians.sort_by(f64::total_cmp);
     let (low, high) = (medians[RESAMPLES / 40], medians[RESAMPLES - 1 - RESAMPLES / 40]);
-    Some(Estimate { median, low, high, pairs: pairs.len() })
+    Some(Estimate { median, low, high, pairs: sample.len() })
 }
 
 /// The middle value, or the mean of the two in the middle; `None` of nothing.
@@ -92,6 +105,12 @@ mod tests {
         // Ratios 2, 0.5, 2; medians 4 and 4.
         let estimate = paired_ratio(&[(2.0, 1.0), (4.0, 8.0), (8.0, 4.0)], 1).expect("there are pairs");
         assert_eq!(estimate.median, 2.0);
+    }
+
+    #[test]
+    fn the_difference_is_that_within_pairs() {
+        let estimate = paired_difference(&[(5.0, 1.0), (10.0, 9.0), (4.0, 2.0)], 1).expect("there are pairs");
+        assert_eq!((estimate.median, estimate.low, estimate.high), (2.0, 1.0, 4.0));
     }
 
     #[test]

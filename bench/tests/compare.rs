@@ -84,6 +84,7 @@ fn a_comparison_with_a_broker_adds_up() {
             assert!(cost.calls_per_delivery.is_none_or(|calls| calls > 0.0 && calls < 1_000.0), "{cost:?}");
         }
     }
+    assert!(comparison.ratios.iter().all(|ratio| ratio.best_other && ratio.other == "redis"));
     let stored = std::fs::read_to_string(directory.path().join("results/compare.json")).expect("a file");
     let stored: Comparison = serde_json::from_str(&stored).expect("a comparison");
     assert_eq!(stored.rows.len(), 2);
@@ -92,6 +93,33 @@ fn a_comparison_with_a_broker_adds_up() {
         assert!(told.contains("2 receivers, 64 B") && told.contains("redis"), "{told}");
         let stored = std::fs::read_to_string(directory.path().join("results").join(name)).expect("a table");
         assert_eq!(stored, told, "{name}");
+    }
+}
+
+#[test]
+fn two_variants_are_put_beside_each_other_round_by_round() {
+    let _alone = alone();
+    let pair = ["--ratio", "headcast-gso/headcast-plain", "--rounds", "2", "--no-costs"];
+    let comparison = compare::run(&options(&[&SMALL[..], &pair].concat())).expect("a comparison");
+    let names: Vec<&str> = comparison.systems.iter().map(|system| system.name.as_str()).collect();
+    assert_eq!(names, ["headcast-gso", "headcast-plain"], "nobody else was asked for");
+    for row in &comparison.rows {
+        assert_eq!((&row.errors, row.low, row.knee), (&Vec::new(), None, None), "{}", row.system);
+        let at = &row.latency[0];
+        assert_eq!((at.sent, at.received, at.lost, at.duplicates), (200, 400, 0, 0), "{}", row.system);
+        assert!(at.first.p50_ns.median <= at.last.p50_ns.max, "{at:?}");
+    }
+    // The highest rate, and three latencies at the only rate, as far as a busy machine has sustained them.
+    assert!(comparison.ratios.len() <= 4, "{:?}", comparison.ratios);
+    let text = comparison.to_string();
+    for ratio in &comparison.ratios {
+        assert_eq!((ratio.system.as_str(), ratio.other.as_str()), ("headcast-gso", "headcast-plain"));
+        assert_eq!((ratio.receivers, ratio.size, ratio.best_other, ratio.target), (2, 64, false, None));
+        if let Some((times, more)) = ratio.ratio.zip(ratio.difference) {
+            assert!((1..=2).contains(&times.pairs) && times.pairs == more.pairs, "{ratio:?}");
+            assert!(times.low <= times.median && times.median <= times.high && times.low > 0.0, "{ratio:?}");
+        }
+        assert!(text.contains("headcast-gso / headcast-plain"), "{text}");
     }
 }
 
@@ -159,6 +187,8 @@ fn the_tables_say_who_is_best_and_where_headcast_is_not() {
         "- redis at 1000/s: 1 of 2 trials: ",
         "| nats | not sustained (0.00 % not there in time) |",
         "- aeron took no part: no compiler\n",
+        "(best other) | delivered/s | 0.500 (0.450 to 0.550) | - | 3 | at least 0.25: met |",
+        "| headcast / redis (best other) | p99 of last at 1000/s | - | - | 0 | at least 0.25: missed |",
     ] {
         assert!(markdown.contains(told), "{told}: {markdown}");
     }
@@ -178,6 +208,8 @@ fn a_wrong_command_line_ends_with_2_and_what_would_be_right() {
         (["--duration", "0s"], "up to 1m"),
         (["--unavailable", "aeron"], "aeron=cmake is missing"),
         (["--cores", "99,100"], "or auto; or none"),
+        (["--ratio", "headcast"], "headcast-gso/headcast-plain"),
+        (["--ratio", "redis/redis"], "two different systems"),
     ] {
         let program = env!("CARGO_BIN_EXE_headcast-bench");
         let output = Command::new(program).arg("compare").args(arguments).output().expect("it starts");
@@ -185,4 +217,7 @@ fn a_wrong_command_line_ends_with_2_and_what_would_be_right() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains(right), "{arguments:?}: {errors}");
     }
+    let lacking = options(&["--systems", "redis", "--ratio", "redis/headcast"]);
+    let error = compare::run(&lacking).expect_err("headcast is left out").to_string();
+    assert!(error.contains("headcast, which --systems leaves out"), "{error}");
 }

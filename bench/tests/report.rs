@@ -195,7 +195,15 @@ fn where_headcast_loses_the_page_of_a_comparison_says_so() {
     assert!(!page.contains("<li>p50:"), "there it is best");
     assert!(page.contains("10.0 us (9.00 us - 11.0 us) (best)"));
     assert!(page.contains("1.00 us (1.00 us - 1.50 us), not sustained"), "and wins nothing");
-    for text in ["aeron: no compiler", "200 k or more", "nothing of round 3", "Trials that failed"] {
+    for text in [
+        "aeron: no compiler",
+        "200 k or more",
+        "nothing of round 3",
+        "Trials that failed",
+        "Beside each other",
+        "0.500 (0.450 to 0.550)",
+        "at least 0.25: missed",
+    ] {
         assert!(page.contains(text), "{text}");
     }
 }

@@ -72,7 +72,7 @@ impl Faulty {
 }
 
 impl Reader for Faulty {
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         let mut buffer = [0; 2048];
         while let Ok(len) = self.socket.recv(&mut buffer) {
             self.waiting.push_back(buffer[..len].to_vec());

@@ -4,6 +4,7 @@
 //! without a thought for speed and without the types of the decoder.
 
 use headcast_proto::header::{HEADER_LEN, PATH_OFFSET, TAG_LEN, flags};
+use headcast_proto::response::Subject;
 use headcast_proto::{Datagram, Kind, Refusal, Session, StreamId, body, response};
 
 use crate::encode::Fields;
@@ -91,7 +92,7 @@ fn payload_of(datagram: &Datagram<'_>) -> Vec<u8> {
             [
                 &head.publisher.get().to_le_bytes()[..],
                 &head.stream.get().to_le_bytes(),
-                &[0; 2],
+                &head.part.get().to_le_bytes(),
                 &head.session.get().to_le_bytes(),
                 &head.seq.get().to_le_bytes(),
                 result,
@@ -142,12 +143,14 @@ fn responds(datagram: &Datagram<'_>, bytes: &[u8]) {
     }
     let extension = if bytes[1] & 8 != 0 { as_len(number(bytes, 40, 2)) } else { 0 };
     let payload = &bytes[40 + extension..][..as_len(number(bytes, 6, 2))];
-    let subject = StreamId {
+    let id = StreamId {
         publisher: u32::try_from(number(payload, 0, 4)).expect("four bytes"),
         session: Session::from_bits(number(payload, 8, 8)),
         stream: u16::try_from(number(payload, 4, 2)).expect("two bytes"),
     };
-    assert_eq!(read, Some((subject, number(payload, 16, 8), &payload[24..])));
+    let part = u16::try_from(number(payload, 6, 2)).expect("two bytes");
+    let subject = Subject { id, seq: number(payload, 16, 8), part };
+    assert_eq!(read, Some((subject, &payload[24..])));
     if extension == 16 {
         for (from, again) in [(1, false), (datagram.seq(), true)] {
             let mut bytes = bytes.to_vec();
@@ -244,7 +247,7 @@ fn reference(bytes: &[u8]) -> Result<(), Refusal> {
     let fits = match kind {
         1 | 7 => payload.is_empty(),
         3 => is_nak(payload),
-        4 => payload.len() >= 24 && number(payload, 6, 2) == 0 && number(payload, 16, 8) >= 1,
+        4 => payload.len() >= 24 && number(payload, 16, 8) >= 1,
         5 => payload.len() == 32 && number(payload, 4, 4) == 0,
         _ => true,
     };

@@ -7,6 +7,7 @@
 #[path = "reassembly/plan.rs"]
 mod plan;
 
+use headcast_proto::header::flags;
 use headcast_proto::receiver::Limits;
 use headcast_proto::{Datagram, Kind, Now, Order, Receiver, Sequencer, Session, StreamId};
 
@@ -162,14 +163,18 @@ impl Sent {
     fn fields(&self, path: u8) -> Fields<'_> {
         Fields {
             kind: Kind::Data as u8,
-            flags: if self.part.1 > 1 { headcast_proto::header::flags::FRAGMENT } else { 0 },
+            flags: match (self.part.1 > 1, self.shared > 0) {
+                (true, _) => flags::FRAGMENT,
+                (false, true) => flags::COALESCED,
+                (false, false) => 0,
+            },
             key_id: 0,
             copy: path & 7,
             retransmission: path & 8 != 0,
             hops: 0,
             stream: ID.stream,
             publisher: ID.publisher,
-            index: self.part.0,
+            index: if self.shared > 0 { self.shared } else { self.part.0 },
             count: self.part.1,
             session: ID.session.to_bits(),
             seq: self.seq,

@@ -4,6 +4,7 @@
 //! that is what a fuzzer needs. Past the end everything is zero.
 
 /// The most steps that are played, so that no input takes long.
+#[allow(dead_code, reason = "not every target plays steps")]
 pub(crate) const STEPS_MAX: usize = 512;
 
 pub(crate) struct Script<'a>(&'a [u8]);

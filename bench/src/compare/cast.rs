@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::Stage;
 use super::child::Process;
 use super::cost::{Wire, cpu_s};
-use super::parts::{self, MODE, RELAY};
+use super::parts::{self, MODE, OFFLOAD, PACKING, RELAY};
 use super::systems::{self, Kind, SIDECAR_MODE};
 use super::trial::Case;
 use crate::load::Pace;
+use crate::load::outcome::Received;
 use crate::load::part::{Ready, SPIN, Sent, Task};
 use crate::peers::following;
 use crate::systems::server::Server;
@@ -78,9 +79,25 @@ impl Cast {
         }
     }
 
-    /// Bytes that would not be on the wire: of the datagrams to a relay on the same host, where they go by UDP.
-    pub(super) fn datagrams_to_relay(&self, sent: u64, size: usize) -> u64 {
-        if self.kind == Kind::Gstreamer { Wire::of_datagrams(sent, size) } else { 0 }
+    /// Bytes on the wire since then, when the sender sent so many messages of so many bytes; `None` when nobody knows: what
+    /// a sidecar has sent to a peer at once is counted by itself alone.
+    pub(super) fn wire_bytes(
+        &self,
+        (now, then): (Wire, Wire),
+        received: &Received,
+        sent: u64,
+        size: usize,
+    ) -> Option<u64> {
+        // To a relay on the same host they are on no wire, though they go by UDP.
+        let to_relay = if matches!(self.kind, Kind::Gstreamer | Kind::Relay) { sent } else { 0 };
+        let datagrams = match self.kind {
+            Kind::Sidecar => return None,
+            Kind::Headcast(_) | Kind::Relay => {
+                received.counters.get("datagrams").copied().unwrap_or(0) + to_relay
+            }
+            _ => 0,
+        };
+        Some(now.since(then, datagrams).saturating_sub(Wire::of_datagrams(to_relay, size)))
     }
 
     /// What else is to be known of how it was sent.
@@ -114,7 +131,12 @@ struct Starting<'a> {
 impl Starting<'_> {
     fn start(mut self) -> Result<Cast, String> {
         match self.kind {
-            Kind::Headcast(mode) => self.set(MODE, mode),
+            Kind::Headcast(library) => {
+                let switch = |on: bool| if on { "on" } else { "off" };
+                self.set(MODE, library.mode);
+                self.set(PACKING, switch(library.batching.packs()));
+                self.set(OFFLOAD, switch(library.batching.is_offloaded()));
+            }
             Kind::Broker(broker) => {
                 let server = Server::start(broker, self.directory).map_err(|error| error.to_string())?;
                 self.task.server = Some(server.address());
@@ -122,7 +144,7 @@ impl Starting<'_> {
             }
             Kind::ZeroMq => self.task.server = Some(free_tcp()?),
             Kind::Aeron => self.start_drivers()?,
-            Kind::Gstreamer => {
+            Kind::Gstreamer | Kind::Relay => {
                 let relay = free_udp(Ipv4Addr::LOCALHOST)?;
                 self.set(RELAY, &relay.to_string());
             }
@@ -143,6 +165,7 @@ impl Starting<'_> {
         } else {
             receivers.hear::<Ready>("receivers that are ready", READY)?;
             match self.kind {
+                Kind::Relay => self.start_relay(&format!("udp://{}", self.task.options[RELAY]))?,
                 Kind::Sidecar => self.start_sidecars()?,
                 Kind::Gstreamer => self.start_gstreamer()?,
                 _ => {}
@@ -206,10 +229,14 @@ impl Starting<'_> {
         for subscriber in &mut self.others {
             subscriber.logs(" ready", READY)?;
         }
-        let listen = format!("unix://{}", parts::relay_path(self.directory).display());
+        self.start_relay(&format!("unix://{}", parts::relay_path(self.directory).display()))
+    }
+
+    /// A relay beside the sender, for what comes there.
+    fn start_relay(&mut self, listen: &str) -> Result<(), String> {
         let peers: Vec<String> = self.task.peers.iter().map(SocketAddr::to_string).collect();
         let mut command = self.headcast("relay");
-        command.args(["--listen", &listen, "--peers", &peers.join(","), "--mode", SIDECAR_MODE]);
+        command.args(["--listen", listen, "--peers", &peers.join(","), "--mode", SIDECAR_MODE]);
         command.args(["--publisher-id", "1"]);
         let mut relay = Process::start("relay", &mut command, self.directory)?;
         relay.logs(" ready", READY)?;

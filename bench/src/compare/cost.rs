@@ -41,7 +41,9 @@ const MTU: u32 = 1500;
 /// loopback as one packet (TSO), whose headers are counted once: each further segment has headers of its own. And each
 /// segment and each datagram has Ethernet's header:
 ///
-/// `bytes + (segments - tcp packets) * 52 + (segments + udp packets) * 14`, where TCP's packets are all that are not UDP's.
+/// `bytes + (segments - tcp packets) * 52 + (datagrams - udp packets) * 28 + (segments + datagrams) * 14`, where TCP's
+/// packets are all that are not UDP's, and UDP's are as many as the kernel counts datagrams: of those that go to a peer as
+/// one send (GSO) it counts one.
 ///
 /// With a datagram longer than the MTU it is a little more than that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,7 @@ pub(super) struct Wire {
     /// Bytes of IP packets.
     bytes: u64,
     packets: u64,
+    /// Of UDP, those that go to a peer as one send as one.
     datagrams: u64,
     /// Of TCP, acknowledgements included, without those sent again.
     segments: u64,
@@ -72,13 +75,15 @@ impl Wire {
         Some(Self { bytes, packets, datagrams, segments })
     }
 
-    /// Bytes on the wire since then.
-    pub(super) fn since(self, then: Self) -> u64 {
-        let datagrams = self.datagrams.saturating_sub(then.datagrams);
+    /// Bytes on the wire since then, when there were at least so many datagrams.
+    pub(super) fn since(self, then: Self, datagrams: u64) -> u64 {
+        let udp_packets = self.datagrams.saturating_sub(then.datagrams);
+        let datagrams = datagrams.max(udp_packets);
         let segments = self.segments.saturating_sub(then.segments);
-        let tcp_packets = self.packets.saturating_sub(then.packets).saturating_sub(datagrams);
+        let tcp_packets = self.packets.saturating_sub(then.packets).saturating_sub(udp_packets);
         self.bytes.saturating_sub(then.bytes)
             + segments.saturating_sub(tcp_packets) * TCP_IP
+            + (datagrams - udp_packets) * UDP_IP
             + (segments + datagrams) * ETHERNET
     }
 
@@ -109,10 +114,16 @@ mod tests {
         let now = Wire::of(DEV, SNMP).expect("counts");
         assert_eq!(now, Wire { bytes: 5_000, packets: 40, datagrams: 10, segments: 50 });
         // 30 packets of TCP held 50 segments.
-        assert_eq!(now.since(Wire::default()), 5_000 + 20 * 52 + 60 * 14);
-        assert_eq!(now.since(now), 0);
+        assert_eq!(now.since(Wire::default(), 0), 5_000 + 20 * 52 + 60 * 14);
+        assert_eq!(now.since(now, 0), 0);
         let datagram = Wire { bytes: 128 + 28, packets: 1, datagrams: 1, segments: 0 };
-        assert_eq!(datagram.since(Wire::default()), Wire::of_datagrams(1, 128));
+        assert_eq!(datagram.since(Wire::default(), 1), Wire::of_datagrams(1, 128));
+    }
+
+    #[test]
+    fn so_have_datagrams_that_were_one_send() {
+        let train = Wire { bytes: 16 * 128 + 28, packets: 1, datagrams: 1, segments: 0 };
+        assert_eq!(train.since(Wire::default(), 16), Wire::of_datagrams(16, 128));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::options::Options;
-use super::outcome::{AtRate, Cost, Quantiles, Range, Row, System, Throughput};
+use super::outcome::{AtRate, Cost, Quantiles, Range, Ratio, Row, System, Throughput};
+use super::ratios;
 use super::search::Knee;
 use super::trial::Trial;
 use crate::load::Latencies;
@@ -22,12 +23,18 @@ pub(super) struct Cell {
     pub(super) size: usize,
     /// Trials at each of the fixed rates.
     pub(super) rates: Vec<Fixed>,
-    pub(super) knees: Vec<Knee>,
+    pub(super) knees: Vec<Found>,
     /// What it costs at the lowest rate.
     pub(super) low: Vec<Sample>,
     /// And under load: at the [`busy_rate`](Cell::busy_rate).
     pub(super) high: Vec<Sample>,
     pub(super) errors: Vec<String>,
+}
+
+/// What the search of a round has found.
+pub(super) struct Found {
+    pub(super) round: usize,
+    pub(super) knee: Knee,
 }
 
 /// Trials at a fixed rate. Histograms are large: only their sums are kept, and of each trial the figures that are told.
@@ -49,9 +56,11 @@ struct Histograms {
 
 /// What is kept of a trial at a fixed rate.
 struct Point {
+    round: usize,
     sustained: bool,
     sent: u64,
     total: Account,
+    first: Summary,
     one: Summary,
     last: Summary,
     complaints: Vec<String>,
@@ -79,14 +88,24 @@ impl Fixed {
         Self { rate, points: Vec::new(), sustained: None, overloaded: None }
     }
 
-    /// One more trial.
-    pub(super) fn add(&mut self, trial: Trial) {
+    /// The trial of a round.
+    pub(super) fn add(&mut self, round: usize, trial: Trial) {
         let sustained = trial.is_sustained();
         let Trial { sent, received, complaints, .. } = trial;
         let histograms = if sustained { &mut self.sustained } else { &mut self.overloaded };
         histograms.get_or_insert_default().add(&received.latency, &received.last);
-        let (one, last) = (received.latency.summary(), received.last.summary());
-        self.points.push(Point { sustained, sent: sent.sent, total: received.total, one, last, complaints });
+        let [first, one, last] = [&received.first, &received.latency, &received.last].map(Latencies::summary);
+        let (sent, total) = (sent.sent, received.total);
+        self.points.push(Point { round, sustained, sent, total, first, one, last, complaints });
+    }
+
+    /// Those of rounds in which the rate was sustained, in nanoseconds, by round: half of the messages at the first and at
+    /// the last receiver, and 99 % at the last.
+    pub(super) fn sustained(&self) -> impl Iterator<Item = (usize, [f64; 3])> {
+        let sustained = self.points.iter().filter(|point| point.sustained);
+        sustained.map(|Point { round, first, last, .. }| {
+            (*round, [first.p50_ns, last.p50_ns, last.p99_ns].map(|ns| ns as f64))
+        })
     }
 
     fn told(&self) -> Option<AtRate> {
@@ -109,6 +128,7 @@ impl Fixed {
             received: sum(|point| point.total.received),
             lost: sum(|point| point.total.lost),
             duplicates: sum(|point| point.total.duplicates),
+            first: quantiles(&of, |point| &point.first),
             one: quantiles(&of, |point| &point.one),
             last: quantiles(&of, |point| &point.last),
             one_all: histograms.one,
@@ -151,6 +171,14 @@ impl Gathered {
         self.cells.chunk_by_mut(|one, other| (one.receivers, one.size) == (other.receivers, other.size))
     }
 
+    /// Systems beside each other, as far as all trials tell.
+    pub(super) fn ratios(&self, options: &Options) -> Vec<Ratio> {
+        let (pairs, rates) = (options.pairs(), &options.rates);
+        let cases =
+            self.cells.chunk_by(|one, other| (one.receivers, one.size) == (other.receivers, other.size));
+        cases.flat_map(|cells| ratios::of(cells, &pairs, rates)).collect()
+    }
+
     /// What follows from all trials.
     pub(super) fn rows(&self) -> Vec<Row> {
         self.cells.iter().map(Cell::row).collect()
@@ -162,7 +190,7 @@ impl Cell {
     /// the first search has found.
     pub(super) fn busy_rate(&self) -> Option<f64> {
         // A little below what it sustains, so that costs are of messages that arrive.
-        self.knees.first().map(|knee| 0.8 * knee.rate)
+        self.knees.first().map(|found| 0.8 * found.knee.rate)
     }
 
     fn row(&self) -> Row {
@@ -202,13 +230,14 @@ fn complaints(trials: &[Point]) -> Vec<String> {
     all.map(|(complaint, count)| format!("{complaint} ({count} of {} trials)", trials.len())).collect()
 }
 
-fn throughput(knees: &[Knee]) -> Option<Throughput> {
-    let figures = |of: fn(&Knee) -> f64| Range::of(&knees.iter().map(of).collect::<Vec<_>>());
+fn throughput(found: &[Found]) -> Option<Throughput> {
+    let knees = || found.iter().map(|found| &found.knee);
+    let figures = |of: fn(&Knee) -> f64| Range::of(&knees().map(of).collect::<Vec<_>>());
     Some(Throughput {
         delivered_per_s: figures(|knee| knee.delivered_per_s)?,
         sent_per_s: figures(|knee| knee.rate)?,
-        searches: knees.len(),
-        at_limit: knees.iter().any(|knee| knee.at_limit),
+        searches: found.len(),
+        at_limit: knees().any(|knee| knee.at_limit),
     })
 }
 
@@ -265,15 +294,16 @@ mod tests {
     fn most_trials_decide_whether_a_rate_is_sustained() {
         let mut fixed = Fixed::new(100.0);
         assert!(fixed.told().is_none());
-        for lost in [0, 0, 40] {
-            fixed.add(trial(lost, None));
+        for (round, lost) in [0, 0, 40].into_iter().enumerate() {
+            fixed.add(round, trial(lost, None));
         }
         let told = fixed.told().expect("figures");
         assert_eq!((told.trials, told.sustained_trials, told.sustained), (3, 2, true));
         assert_eq!((told.sent, told.received, told.lost), (300, 260, 40));
         assert_eq!((told.one_all.count(), told.last_all.count()), (200, 200), "of those that sustained it");
+        assert_eq!(fixed.sustained().map(|(round, _)| round).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(told.complaints, ["0 were lost (3 of 3 trials)"]);
-        fixed.add(trial(1, None));
+        fixed.add(3, trial(1, None));
         let told = fixed.told().expect("figures");
         assert!(!told.sustained, "half of them are not most");
         assert_eq!(told.one_all.count(), 359, "of all");

@@ -1,5 +1,6 @@
 //! What a comparison is asked for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 
 use super::outcome::{Comparison, Unavailable};
+use super::ratios::{self, Pair};
 use super::search::RATE_MAX;
+use super::targets::PAIRS;
 use super::{Stage, systems};
 use crate::load::stamp::STAMP_LEN;
 use crate::usage::{self, Cores, Usage};
@@ -60,6 +63,15 @@ pub struct Options {
     /// Leave latencies at fixed rates out.
     #[arg(long)]
     pub no_latency: bool,
+    /// Leave out what a message costs.
+    #[arg(long)]
+    pub no_costs: bool,
+    /// Systems to put beside each other round by round, besides those that always are; without --systems only these
+    /// take part.
+    ///
+    /// The median of the rounds' ratios is told, with its 95 % bootstrap interval: 20 rounds and more make it narrow.
+    #[arg(long, value_name = "ONE/OTHER,...", value_delimiter = ',', value_parser = ratios::pair)]
+    pub ratio: Vec<Pair>,
     /// The cores to keep the sender and the receivers on; `none` leaves them to the kernel, as servers, relays and
     /// media drivers always are.
     #[arg(long, value_name = "SENDER,RECEIVERS", default_value = "auto", value_parser = usage::cores)]
@@ -107,8 +119,21 @@ impl Options {
             (options.duration, options.warm_up) = (Duration::from_millis(300), Duration::from_millis(100));
             (options.search, options.max_rate, options.rounds) = (Duration::from_millis(300), 4_000.0, 1);
         }
+        if options.systems.is_empty() && !options.ratio.is_empty() {
+            for (system, other) in &options.ratio {
+                options.systems.extend([system.clone(), other.clone()]);
+            }
+        }
         if options.systems.is_empty() {
             options.systems = systems::usual().collect();
+        }
+        let mut seen = BTreeSet::new();
+        options.systems.retain(|name| seen.insert(name.clone()));
+        let absent = options.ratio.iter().flat_map(|(system, other)| [system, other]);
+        if let Some(name) = absent.into_iter().find(|name| !seen.contains(*name)) {
+            return Err(Usage(format!(
+                "--ratio names {name}, which --systems leaves out: right would be both"
+            )));
         }
         for list in [&mut options.receivers, &mut options.sizes] {
             list.sort_unstable();
@@ -142,6 +167,13 @@ impl Options {
 
     pub(super) fn systems(&self) -> &[String] {
         &self.systems
+    }
+
+    /// Who is put beside whom.
+    pub(super) fn pairs(&self) -> Vec<Pair> {
+        let always = PAIRS.map(|(system, other)| (system.to_owned(), other.to_owned()));
+        let asked = self.ratio.iter().filter(|pair| !always.contains(pair)).cloned();
+        always.iter().cloned().chain(asked).collect()
     }
 
     /// What was said to be unavailable, as far as it was asked for.

@@ -1,6 +1,10 @@
 //! What a comparison came to, as it is told, stored and drawn.
 
+mod ratio;
+
 use serde::{Deserialize, Serialize};
+
+pub use ratio::{Bound, Figure, Ratio, Target};
 
 use crate::load::{Latencies, Machine};
 
@@ -22,6 +26,9 @@ pub struct Comparison {
     pub unavailable: Vec<Unavailable>,
     /// One for each system, number of receivers and size, in the order of size, receivers, system.
     pub rows: Vec<Row>,
+    /// Pairs of systems beside each other, in the order of size, receivers, pair, figure.
+    #[serde(default)]
+    pub ratios: Vec<Ratio>,
     /// Rounds that were made in full.
     pub rounds: usize,
     /// Seconds that it took.
@@ -122,6 +129,9 @@ pub struct AtRate {
     pub lost: u64,
     /// Messages that came more than once.
     pub duplicates: u64,
+    /// Of each message at the first receiver that it reached.
+    #[serde(default)]
+    pub first: Quantiles,
     /// Of each message at each receiver: one receiver.
     pub one: Quantiles,
     /// Of each message that reached all, at the last of them.

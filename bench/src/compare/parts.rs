@@ -10,6 +10,10 @@ use crate::systems::{datagrams, mqtt, nats, redis};
 
 /// The option of a task that says how Headcast makes messages arrive.
 pub(super) const MODE: &str = "mode";
+/// Whether messages of Headcast's library share datagrams: `on` unless it is `off`.
+pub(super) const PACKING: &str = "packing";
+/// Whether its datagrams share sends and receptions: `on` unless it is `off`.
+pub(super) const OFFLOAD: &str = "offload";
 /// The option that says where a relay takes datagrams: an address of UDP.
 pub(super) const RELAY: &str = "relay";
 
@@ -53,15 +57,13 @@ fn publish(task: &Task) -> io::Result<()> {
         "nats" => part::publish(task, nats::Publisher::connect(server(task)?)?),
         "mosquitto" => part::publish(task, mqtt::Publisher::connect(server(task)?)?),
         "sidecar" => part::publish(task, datagrams::Publisher::to_path(&relay_path(&task.directory))?),
-        "gstreamer" => {
+        "gstreamer" | "relay" => {
             let relay = task.options.get(RELAY).and_then(|relay| relay.parse().ok());
             let relay: SocketAddr = relay.ok_or_else(|| missing("where the relay is"))?;
             part::publish(task, datagrams::Publisher::to(relay)?)
         }
         system if system.starts_with("headcast") => {
-            let mode = task.options.get(MODE).map(|mode| crate::run::mode(mode)).transpose();
-            let settings = Settings { mode: mode.map_err(io::Error::other)?, ..Settings::default() };
-            part::publish(task, headcast::Publisher::to_peers(&task.peers, &settings)?)
+            part::publish(task, headcast::Publisher::to_peers(&task.peers, &settings(task)?)?)
         }
         system => Err(unknown(system)),
     }
@@ -91,12 +93,21 @@ fn subscribe(task: &Task) -> io::Result<()> {
             let bind = |peer: &SocketAddr| datagrams::Receiver::bind(*peer, size);
             part::subscribe(task, &task.peers, collect(task.peers.iter().map(bind))?)
         }
-        system if system.starts_with("headcast") => {
-            let listen = |peer: &SocketAddr| headcast::Subscriber::listen(*peer, false);
+        system if system == "relay" || system.starts_with("headcast") => {
+            let settings = settings(task)?;
+            let listen = |peer: &SocketAddr| headcast::Subscriber::listen(*peer, &settings);
             part::subscribe(task, &task.peers, collect(task.peers.iter().map(listen))?)
         }
         system => Err(unknown(system)),
     }
+}
+
+/// How the library is set up.
+fn settings(task: &Task) -> io::Result<Settings> {
+    let mode = task.options.get(MODE).map(|mode| crate::run::mode(mode)).transpose();
+    let on = |option: &str| task.options.get(option).is_none_or(|value| value != "off");
+    let (packing, gso, gro) = (on(PACKING), on(OFFLOAD), on(OFFLOAD));
+    Ok(Settings { mode: mode.map_err(io::Error::other)?, packing, gso, gro, ..Settings::default() })
 }
 
 /// Where the relay of the sender's side takes datagrams.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::gathered::{Cell, Gathered, Sample};
+use super::gathered::{Cell, Found, Gathered, Sample};
 use super::options::Options;
 use super::search::Search;
 use super::trial::{Case, Length, Purpose, Trial};
@@ -111,15 +111,18 @@ impl<'a> Round<'a> {
                 let length = Length { warm_up: options.warm_up, duration: options.duration };
                 let trial = self.attempt(cell, rate, length, Purpose::Latency);
                 if let Some(trial) = note(cell, number, &format!("latency at {rate}/s"), trial)? {
-                    cell.rates[at].add(trial);
+                    cell.rates[at].add(number, trial);
                 }
             }
         }
         if !options.no_throughput {
             let found = self.search(what, cell);
             if let Some(Some(knee)) = note(cell, number, "search for the highest rate", found)? {
-                cell.knees.push(knee);
+                cell.knees.push(Found { round: number, knee });
             }
+        }
+        if options.no_costs {
+            return Ok(());
         }
         let low = options.rates.first().copied();
         for (high, rate) in [(false, low), (true, cell.busy_rate())] {
@@ -134,7 +137,7 @@ impl<'a> Round<'a> {
     fn search(&self, what: &str, cell: &Cell) -> Result<Option<super::search::Knee>, Stop> {
         let options = self.options;
         let search = match cell.knees.last() {
-            Some(knee) => Search::around(knee.rate, options.max_rate),
+            Some(found) => Search::around(found.knee.rate, options.max_rate),
             None => Search::blind(options.max_rate),
         };
         let length = Length { warm_up: options.search_warm_up(), duration: options.search };

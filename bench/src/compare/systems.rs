@@ -12,8 +12,10 @@ use crate::systems::{gstreamer, python};
 /// A system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The library, in this mode.
-    Headcast(&'static str),
+    /// The library on both sides.
+    Headcast(Library),
+    /// A relay beside the sender, and the library's subscribers.
+    Relay,
     /// A relay beside the sender, and a subscriber beside each receiver.
     Sidecar,
     /// A server that everybody connects to.
@@ -28,11 +30,60 @@ pub(super) enum Kind {
     Python,
 }
 
+/// How the library is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Library {
+    pub(super) mode: &'static str,
+    pub(super) batching: Batching,
+}
+
+/// What becomes of messages that wait for one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batching {
+    /// They share datagrams, and datagrams share sends and receptions.
+    Full,
+    /// Only the latter: a datagram for each message.
+    Gso,
+    /// Neither: a datagram and a header of `sendmmsg` for each message and receiver.
+    Off,
+}
+
+const fn library(mode: &'static str, batching: Batching) -> Kind {
+    Kind::Headcast(Library { mode, batching })
+}
+
+impl Batching {
+    /// Whether messages share datagrams.
+    pub(super) fn packs(self) -> bool {
+        self == Self::Full
+    }
+
+    /// Whether datagrams share sends and receptions.
+    pub(super) fn is_offloaded(self) -> bool {
+        self != Self::Off
+    }
+
+    fn told(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "messages that wait share datagrams, datagrams share sends (GSO) and receptions (GRO)"
+            }
+            Self::Gso => {
+                "a datagram for each message, datagrams that wait share sends (GSO) and receptions (GRO)"
+            }
+            Self::Off => "a datagram for each message, prepared sendmmsg; no packing, GSO or GRO",
+        }
+    }
+}
+
 /// Every system by its name, in the order of the first round.
-const ALL: [(&str, Kind); 12] = [
-    ("headcast", Kind::Headcast("nak")),
-    ("headcast-dup", Kind::Headcast("dup")),
-    ("headcast-once", Kind::Headcast("once")),
+const ALL: [(&str, Kind); 15] = [
+    (OURS, library("nak", Batching::Full)),
+    (GSO, library("nak", Batching::Gso)),
+    (PLAIN, library("nak", Batching::Off)),
+    ("headcast-dup", library("dup", Batching::Full)),
+    ("headcast-once", library("once", Batching::Full)),
+    (RELAY, Kind::Relay),
     ("sidecar", Kind::Sidecar),
     ("redis", Kind::Broker(Broker::Redis)),
     ("nats", Kind::Broker(Broker::Nats)),
@@ -43,6 +94,15 @@ const ALL: [(&str, Kind); 12] = [
     ("gstreamer", Kind::Gstreamer),
     ("python", Kind::Python),
 ];
+
+/// The library with everything that is on by default, which has to say where it is not the best.
+pub(super) const OURS: &str = "headcast";
+/// The library without packing.
+pub(super) const GSO: &str = "headcast-gso";
+/// The library without packing, GSO and GRO.
+pub(super) const PLAIN: &str = "headcast-plain";
+/// A relay beside the sender only.
+pub(super) const RELAY: &str = "relay";
 
 /// The mode of the sidecars.
 pub(super) const SIDECAR_MODE: &str = "nak";
@@ -63,6 +123,12 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
+/// Whether it is somebody else's system that brings messages to all who want them, rather than plain datagrams or a
+/// variant of our own: what ours is measured by.
+pub(super) fn is_peer(name: &str) -> bool {
+    matches!(kind(name), Some(Kind::Broker(_) | Kind::ZeroMq | Kind::Aeron))
+}
+
 /// Those that are compared unless told otherwise.
 pub(super) fn usual() -> impl Iterator<Item = String> {
     // Without repairs it does less than all others that are not plain datagrams.
@@ -77,12 +143,23 @@ pub(super) fn describe(stage: &Stage, name: &str) -> Result<System, String> {
     let kind = kind(name).ok_or_else(|| format!("there is no system '{name}'"))?;
     let own = concat!(env!("CARGO_PKG_VERSION"), " ", env!("HEADCAST_COMMIT")).trim().to_owned();
     let (version, setup) = match kind {
-        Kind::Headcast(mode) => (own, format!("the library, mode {mode}; sendmmsg, one socket for all receivers")),
+        Kind::Headcast(Library { mode, batching }) => {
+            (own, format!("the library, mode {mode}, one socket for all receivers; {}", batching.told()))
+        }
+        Kind::Relay => (
+            version(&stage.headcast, "cargo build --package headcast-cli")?,
+            format!(
+                "headcast relay beside the sender, which sends to it by UDP, up to 64 messages in one sendmmsg; the \
+                 library's subscribers; mode {SIDECAR_MODE}; {}",
+                Batching::Full.told()
+            ),
+        ),
         Kind::Sidecar => (
             version(&stage.headcast, "cargo build --package headcast-cli")?,
             format!(
                 "headcast relay beside the sender, headcast subscribe beside each receiver, Unix sockets to both; \
-                 mode {SIDECAR_MODE}"
+                 mode {SIDECAR_MODE}; {}",
+                Batching::Full.told()
             ),
         ),
         Kind::Broker(broker) => (

@@ -1,11 +1,12 @@
 //! A comparison as text, and in Markdown.
 
 mod columns;
+pub(crate) mod ratios;
 
 use std::fmt;
 
 use self::columns::Group;
-use super::outcome::{Comparison, Row, System};
+use super::outcome::{Comparison, Ratio, Row, System};
 
 /// What has to be known to read a table.
 const LEGEND: &str = "Medians over the rounds (least-most). Latencies count from when a message was due: of one receiver, \
@@ -21,7 +22,14 @@ impl fmt::Display for Comparison {
                 aligned(f, &lines(&groups, &rows, |best| best))?;
                 below(f, "", groups.iter().flat_map(|group| group.losses(&rows)))?;
             }
+            let beside = beside(self.ratios_of(rows[0]));
+            if beside.len() > 1 {
+                aligned(f, &beside)?;
+            }
             below(f, "", remarks(&rows).into_iter())?;
+        }
+        if !self.ratios.is_empty() {
+            writeln!(f, "{}\n", ratios::LEGEND)?;
         }
         self.remarks(f, "")
     }
@@ -42,17 +50,17 @@ impl Comparison {
         for (title, rows) in self.cases() {
             writeln!(out, "**{title}**\n")?;
             for groups in self.tables(&rows) {
-                for (at, line) in lines(&groups, &rows, |best| format!("**{best}**")).iter().enumerate() {
-                    let cells: Vec<String> = line.iter().map(|cell| escaped(cell)).collect();
-                    writeln!(out, "| {} |", cells.join(" | "))?;
-                    if at == 0 {
-                        writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1))?;
-                    }
-                }
-                writeln!(out)?;
+                piped(out, &lines(&groups, &rows, |best| format!("**{best}**")))?;
                 below(out, "- ", groups.iter().flat_map(|group| group.losses(&rows)))?;
             }
+            let beside = beside(self.ratios_of(rows[0]));
+            if beside.len() > 1 {
+                piped(out, &beside)?;
+            }
             below(out, "- ", remarks(&rows).into_iter())?;
+        }
+        if !self.ratios.is_empty() {
+            writeln!(out, "{}\n", ratios::LEGEND)?;
         }
         writeln!(out, "| system | version | set up as |\n|---|---|---|")?;
         for System { name, version, setup } in &self.systems {
@@ -70,6 +78,12 @@ impl Comparison {
             let title = format!("{} receivers, {} B", rows[0].receivers, rows[0].size);
             (title, rows.iter().collect())
         })
+    }
+
+    /// Systems beside each other in the same place as this row is of.
+    pub(crate) fn ratios_of(&self, row: &Row) -> impl Iterator<Item = &Ratio> {
+        let (receivers, size) = (row.receivers, row.size);
+        self.ratios.iter().filter(move |ratio| (ratio.receivers, ratio.size) == (receivers, size))
     }
 
     /// The columns of each table of a case: together they would be too wide to be read.
@@ -107,6 +121,12 @@ fn lines(groups: &[Group], rows: &[&Row], best: fn(String) -> String) -> Vec<Vec
     lines
 }
 
+/// A line of headings, and one for each ratio.
+fn beside<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> Vec<Vec<String>> {
+    let lines = ratios.map(|ratio| ratio.told().to_vec());
+    std::iter::once(ratios::HEAD.map(str::to_owned).to_vec()).chain(lines).collect()
+}
+
 /// What speaks against the figures of a case, and what has failed in it.
 fn remarks(rows: &[&Row]) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -119,6 +139,18 @@ fn remarks(rows: &[&Row]) -> Vec<String> {
         remarks.extend(row.errors.iter().map(|error| format!("{name}: a trial failed: {error}")));
     }
     remarks
+}
+
+/// As Markdown has tables.
+fn piped(out: &mut impl fmt::Write, lines: &[Vec<String>]) -> fmt::Result {
+    for (at, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line.iter().map(|cell| escaped(cell)).collect();
+        writeln!(out, "| {} |", cells.join(" | "))?;
+        if at == 0 {
+            writeln!(out, "|---|{}", "---:|".repeat(line.len() - 1))?;
+        }
+    }
+    writeln!(out)
 }
 
 fn aligned(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {

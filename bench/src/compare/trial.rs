@@ -115,11 +115,12 @@ impl Trial {
         }
         let calls = calls.as_mut().map(Calls::stop).transpose()?;
         let cpu_s = cast.cpu_s() - before.cpu_s + sent.cpu_s;
-        let wire = Wire::now().zip(before.wire).map(|(now, then)| now.since(then));
+        let wire = Wire::now().zip(before.wire);
         cast.receivers.tell(&format!("finish {}", sent.paced.sent))?;
         let wait = if purpose == Purpose::Search { SEARCH_WAIT } else { RECEIVED_WAIT };
         let received: Received = cast.receivers.hear("account of what came", wait)?;
-        let to_relay = cast.datagrams_to_relay(pace.warm_up + sent.paced.sent, case.size);
+        let messages = pace.warm_up + sent.paced.sent;
+        let wire_bytes = wire.and_then(|wire| cast.wire_bytes(wire, &received, messages, case.size));
         let mut complaints = health.complaints(&sent.paced, rate);
         let closed = received.receivers.iter().filter_map(|receiver| receiver.closed.as_ref());
         complaints.extend(closed.map(|why| format!("a receiver has failed: {why}")));
@@ -136,7 +137,7 @@ impl Trial {
             received,
             complaints,
             cpu_s,
-            wire_bytes: wire.map(|bytes| bytes.saturating_sub(to_relay)),
+            wire_bytes,
             calls,
         })
     }

@@ -110,7 +110,10 @@ impl<R: Reader> Audience<R> {
             return;
         }
         let Self { readers, books, .. } = self;
-        match readers[at].read(&mut |payload| books.take(at, payload)) {
+        let mut arrivals = books.arrivals(at);
+        let read = readers[at].read(&mut |payload| arrivals.take(payload));
+        drop(arrivals);
+        match read {
             Ok(true) => self.mark(at),
             Ok(false) => {}
             Err(error) => self.books.close(at, error.to_string()),

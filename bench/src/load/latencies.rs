@@ -73,6 +73,12 @@ impl Latencies {
         self.histogram.saturating_record(ns);
     }
 
+    /// Adds a time in nanoseconds that so many took.
+    pub(super) fn record_many(&mut self, ns: u64, count: u64) {
+        self.beyond += if ns > LONGEST_NS { count } else { 0 };
+        self.histogram.saturating_record_n(ns, count);
+    }
+
     /// Adds all of another one.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds.

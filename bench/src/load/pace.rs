@@ -8,14 +8,15 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::{STAMP_LEN, Stamp};
-use super::{Latencies, Transport};
+use super::{Latencies, Tally, Transport};
 
 /// Between the call that starts it and the first message.
 const LEAD_NS: u64 = 2_000_000;
 /// What is left of a wait is spun away unless told otherwise, for a sleep ends late.
 const SPIN: Duration = Duration::from_micros(80);
-/// Messages that are due are handed over without a flush between them, but no more of them than this.
-const BURST_MAX: u64 = 64;
+/// Messages that are due are handed over without a flush between them, but no more of them than this: as many as a system
+/// can make anything of at a time, and few enough that none waits for long.
+const BURST_MAX: u64 = 1024;
 /// So far behind its schedule a sender gives up: what it was asked for is beyond what can be sent.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
@@ -104,18 +105,13 @@ impl Pace {
         assert!(self.size >= STAMP_LEN, "a payload of {} bytes has no room for its stamp", self.size);
         wake_early();
         let mut paced = Paced::default();
+        let [mut lag, mut call, mut own_lag] = std::array::from_fn(|_| Tally::new());
         let mut payload = vec![0x5a; self.size];
         let start_ns = mono_ns() + LEAD_NS;
         paced.start_ns = start_ns + self.due_ns(self.warm_up);
         let (mut burst, mut own_ns) = (0, 0);
+        let (mut due_ns, mut now_ns) = (start_ns, mono_ns());
         for seq in 0..self.messages {
-            let due_ns = start_ns + self.due_ns(seq);
-            let mut now_ns = mono_ns();
-            if burst > 0 && (now_ns < due_ns || burst == BURST_MAX) {
-                transport.flush()?;
-                burst = 0;
-                now_ns = mono_ns();
-            }
             let waits = now_ns < due_ns;
             let mut worked_ns = 0;
             while now_ns < due_ns {
@@ -136,7 +132,6 @@ impl Pace {
                 // Until it has caught up, the message before it is why this one is late.
                 own_ns.min(lag_ns)
             };
-            let measured = seq >= self.warm_up;
             if lag_ns > PATIENCE_NS {
                 paced.abandoned = self.messages - seq.max(self.warm_up);
                 break;
@@ -144,22 +139,27 @@ impl Pace {
             Stamp { run: self.run, seq, due_ns }.write(&mut payload);
             let taken = transport.send(&payload)?;
             burst += 1;
-            if seq + 1 == self.messages || mono_ns() < start_ns + self.due_ns(seq + 1) {
+            due_ns = start_ns + self.due_ns(seq + 1);
+            // Also where the next message begins: as long as it is behind, one look at the clock a message is all.
+            let mut end_ns = mono_ns();
+            if end_ns < due_ns || burst == BURST_MAX || seq + 1 == self.messages {
                 transport.flush()?;
                 burst = 0;
+                end_ns = mono_ns();
             }
-            let end_ns = mono_ns();
-            if measured {
-                paced.lag.record(lag_ns);
-                paced.call.record(end_ns - now_ns);
-                paced.own_lag.record(own_ns);
+            if seq >= self.warm_up {
+                lag.record(lag_ns);
+                call.record(end_ns - now_ns);
+                own_lag.record(own_ns);
                 paced.sent += u64::from(taken);
                 paced.refused += u64::from(!taken);
                 paced.count(end_ns);
             }
+            now_ns = end_ns;
         }
         transport.flush()?;
         paced.took_ns = mono_ns().saturating_sub(paced.start_ns);
+        [paced.lag, paced.call, paced.own_lag] = [lag, call, own_lag].map(|tally| tally.latencies());
         Ok(paced)
     }
 }

@@ -8,7 +8,7 @@ pub trait Reader: mio::event::Source {
     ///
     /// # Errors
     /// When nothing will come any more: the other side has closed, or does not speak the protocol.
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool>;
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool>;
 
     /// Datagrams that its socket has dropped because its buffer was full (`SO_RXQ_OVFL`), as far as is known.
     fn dropped(&self) -> u64 {
@@ -18,19 +18,5 @@ pub trait Reader: mio::event::Source {
     /// What the system counts by itself, by name.
     fn counters(&self) -> Vec<(String, u64)> {
         Vec::new()
-    }
-}
-
-impl<R: Reader + ?Sized> Reader for Box<R> {
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
-        (**self).read(deliver)
-    }
-
-    fn dropped(&self) -> u64 {
-        (**self).dropped()
-    }
-
-    fn counters(&self) -> Vec<(String, u64)> {
-        (**self).counters()
     }
 }

@@ -2,24 +2,24 @@
 
 use super::Latencies;
 
-/// Bytes that the table may take.
-const BYTES_MAX: usize = 64 << 20;
-/// Messages under way that it has room for at least.
-const ROWS_MIN: usize = 256;
-const ROWS_MAX: usize = 1 << 16;
+/// Messages under way that there is room for: more than a second of them at 200,000 messages/s.
+const ROWS: usize = 1 << 18;
 /// A time that did not fit: 4.29 s, as long as 32 bits of nanoseconds are.
 const TIME_MAX: u64 = u32::MAX as u64;
 
-/// For each message under way, when it reached each receiver so far.
+/// For each message under way, how many receivers it has reached so far.
 ///
-/// A ring of rows. A message is settled when it has reached everybody, or when its row is needed for a later one: then
-/// those that it has not reached count as never reached.
+/// One thread sees all arrivals in their order, and a message is due once: so the first arrival is that at the first
+/// receiver, and no other has to be kept until the one in the middle and the last come.
+///
+/// A ring of rows. When the row of a message is needed for a later one, those that it has not reached count as never
+/// reached.
 #[derive(Debug)]
 pub struct Spread {
-    receivers: usize,
-    rows: Vec<Row>,
-    /// Latencies in nanoseconds, `receivers` of each row, in the order of arrival.
-    times: Vec<u32>,
+    receivers: u32,
+    /// The receiver in the middle, from 1.
+    middle: u32,
+    rows: Box<[Row]>,
     /// From due to the first receiver.
     pub first: Latencies,
     /// From due to the receiver in the middle: half of them, rounded up, had it by then.
@@ -35,21 +35,22 @@ pub struct Spread {
 #[derive(Clone, Copy, Debug)]
 struct Row {
     seq: u64,
-    reached: usize,
+    reached: u32,
+    /// Nanoseconds from due to the first receiver.
+    first: u32,
 }
 
-const EMPTY: Row = Row { seq: u64::MAX, reached: 0 };
+const EMPTY: Row = Row { seq: u64::MAX, reached: 0, first: 0 };
 
 impl Spread {
-    /// For so many receivers.
+    /// For so many receivers: 4 MiB.
     #[must_use]
     pub fn new(receivers: usize) -> Self {
-        let rows =
-            (BYTES_MAX / size_of::<u32>() / receivers.max(1)).clamp(ROWS_MIN, ROWS_MAX).next_power_of_two();
+        let receivers = u32::try_from(receivers).unwrap_or(u32::MAX);
         Self {
             receivers,
-            rows: vec![EMPTY; rows],
-            times: vec![0; rows * receivers],
+            middle: receivers.div_ceil(2),
+            rows: vec![EMPTY; ROWS].into_boxed_slice(),
             first: Latencies::new(),
             median: Latencies::new(),
             last: Latencies::new(),
@@ -58,58 +59,34 @@ impl Spread {
         }
     }
 
-    /// A message reached one more receiver, `ns` after it was due. At most once for each receiver.
+    /// A message reached one more receiver, `ns` after it was due. At most once for each receiver, and in the order of
+    /// arrival.
     #[inline]
     pub fn reach(&mut self, seq: u64, ns: u64) {
         #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
-        let at = seq as usize & (self.rows.len() - 1);
-        if self.rows[at].seq != seq {
-            if self.rows[at].seq != u64::MAX && self.rows[at].seq > seq {
-                // Later than its row lasted: it was settled as incomplete.
+        let row = &mut self.rows[seq as usize & (ROWS - 1)];
+        let time = ns.min(TIME_MAX) as u32;
+        if row.seq != seq {
+            if row.seq != u64::MAX && row.seq > seq {
+                // Later than its row lasted.
                 return;
             }
-            self.settle(at);
-            self.rows[at] = Row { seq, reached: 0 };
+            *row = Row { seq, reached: 0, first: time };
+            self.first.record(u64::from(time));
         }
-        let row = &mut self.rows[at];
-        if row.reached < self.receivers {
-            let time = ns.min(TIME_MAX) as u32;
-            self.times[at * self.receivers + row.reached] = time;
-            row.reached += 1;
+        row.reached = row.reached.saturating_add(1);
+        if row.reached == self.middle {
+            self.median.record(u64::from(time));
         }
         if row.reached == self.receivers {
-            self.settle(at);
-            // Still known, so that a message is settled once.
-            self.rows[at] = Row { seq, reached: usize::MAX };
+            self.last.record(u64::from(time));
+            self.width.record(u64::from(time.saturating_sub(row.first)));
         }
     }
 
-    /// Settles all that are under way, of which there were `messages`; those that reached nobody count as well.
+    /// No more arrivals: there were `messages`, and those that reached nobody count as well.
     pub fn finish(&mut self, messages: u64) {
-        for at in 0..self.rows.len() {
-            self.settle(at);
-            self.rows[at] = EMPTY;
-        }
         self.incomplete = messages.saturating_sub(self.last.count());
-    }
-
-    fn settle(&mut self, at: usize) {
-        let Row { seq, reached } = self.rows[at];
-        if seq == u64::MAX || reached == 0 || reached == usize::MAX {
-            return;
-        }
-        let times = &mut self.times[at * self.receivers..][..reached];
-        // They come in the order of arrival of one thread, which is nearly sorted already.
-        times.sort_unstable();
-        let (first, last) = (u64::from(times[0]), u64::from(times[reached - 1]));
-        self.first.record(first);
-        if let Some(median) = times.get(self.receivers.div_ceil(2) - 1) {
-            self.median.record(u64::from(*median));
-        }
-        if reached == self.receivers {
-            self.last.record(last);
-            self.width.record(last - first);
-        }
     }
 }
 
@@ -120,7 +97,7 @@ mod tests {
     #[test]
     fn a_message_that_reaches_all_has_a_first_a_median_and_a_last() {
         let mut spread = Spread::new(3);
-        for ns in [500, 100, 900] {
+        for ns in [100, 500, 900] {
             spread.reach(7, ns);
         }
         spread.finish(8);
@@ -144,7 +121,7 @@ mod tests {
     #[test]
     fn what_comes_after_its_row_is_gone_is_left_out_and_the_message_counts_as_incomplete() {
         let mut spread = Spread::new(2);
-        let later = spread.rows.len() as u64;
+        let later = ROWS as u64;
         spread.reach(0, 10);
         spread.reach(later, 10);
         spread.reach(0, 20);

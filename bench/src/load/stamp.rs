@@ -40,17 +40,31 @@ impl Stamp {
     #[inline]
     #[must_use]
     pub fn read(payload: &[u8]) -> Option<Self> {
-        let (stamp, _) = payload.split_first_chunk::<STAMP_LEN>()?;
-        let (magic, rest) = stamp.split_first_chunk::<4>()?;
-        let (run, rest) = rest.split_first_chunk::<4>()?;
-        let (seq, rest) = rest.split_first_chunk::<8>()?;
-        let due_ns = rest.first_chunk::<8>()?;
-        (*magic == MAGIC).then(|| Self {
-            run: u32::from_le_bytes(*run),
-            seq: u64::from_le_bytes(*seq),
-            due_ns: u64::from_le_bytes(*due_ns),
-        })
+        let [front, seq, due_ns] = numbers(payload)?;
+        let run = u32::try_from(front >> 32).ok()?;
+        (front == Self::front(run)).then_some(Self { run, seq, due_ns })
     }
+
+    /// The same of a payload of the run with this [`front`](Self::front) only: number, and when it was due.
+    #[inline]
+    #[must_use]
+    pub fn read_of(front: u64, payload: &[u8]) -> Option<(u64, u64)> {
+        let [found, seq, due_ns] = numbers(payload)?;
+        (found == front).then_some((seq, due_ns))
+    }
+
+    /// The first eight bytes of every payload of a run, as one number.
+    #[must_use]
+    pub fn front(run: u32) -> u64 {
+        u64::from(run) << 32 | u64::from(u32::from_le_bytes(MAGIC))
+    }
+}
+
+/// The bytes of a stamp, eight at a time.
+#[inline]
+fn numbers(payload: &[u8]) -> Option<[u64; 3]> {
+    let ([front, seq, due_ns], _) = payload.get(..STAMP_LEN)?.as_chunks::<8>() else { return None };
+    Some([front, seq, due_ns].map(|bytes| u64::from_le_bytes(*bytes)))
 }
 
 #[cfg(test)]
@@ -63,6 +77,8 @@ mod tests {
         let mut payload = [0xff; 40];
         stamp.write(&mut payload);
         assert_eq!(Stamp::read(&payload), Some(stamp));
+        let of = |run| Stamp::read_of(Stamp::front(run), &payload);
+        assert_eq!((of(stamp.run), of(7)), (Some((stamp.seq, stamp.due_ns)), None));
         assert_eq!(payload[STAMP_LEN..], [0xff; 16], "nothing behind it is touched");
     }
 

@@ -40,8 +40,8 @@ impl Bare {
                     "SET synchronous_commit = off"
                 })?;
                 let statement = client.prepare(
-                    "INSERT INTO messages (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
-                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])",
+                    "INSERT INTO messages (stream_id, seq, part, result, responder_id, recorded_ns, responses, divergent)
+                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])",
                 )?;
                 Self::Postgres(Box::new(client), statement)
             }
@@ -64,8 +64,8 @@ impl Bare {
             Self::Sqlite(connection) => {
                 let transaction = connection.transaction()?;
                 let mut insert = transaction.prepare_cached(
-                    "INSERT INTO messages (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
-                     VALUES (1, ?1, ?2, 1, ?3, 1, 0)",
+                    "INSERT INTO messages (stream_id, seq, part, result, responder_id, recorded_ns, responses, divergent)
+                     VALUES (1, ?1, 0, ?2, 1, ?3, 1, 0)",
                 )?;
                 for seq in seqs {
                     insert.execute((seq, result(seq), seq))?;
@@ -79,7 +79,7 @@ impl Bare {
                 let results: Vec<&[u8]> = seqs.iter().map(|seq| result(*seq)).collect();
                 client.execute(
                     &*statement,
-                    &[&same(1), &seqs, &results, &same(1), &seqs, &same(1), &same(0)],
+                    &[&same(1), &seqs, &same(0), &results, &same(1), &seqs, &same(1), &same(0)],
                 )?;
             }
         }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use headcast_proto::response::{self, ACK_LEN, RESPONSE_ROOM};
+use headcast_proto::response::{self, ACK_LEN, RESPONSE_ROOM, Subject};
 use headcast_proto::stored::SPAN;
 use headcast_proto::{Datagram, Kind, Now, Sequencer, Session, StreamId, body};
 use headcast_udp::{Errno, Inbox};
@@ -252,8 +252,9 @@ impl Load {
 fn seal(datagram: &mut [u8], number: u32, seq: u64, message: u64, held_from: u64) {
     let session = Session::new(1, 1);
     let mut sequencer = Sequencer::at(number, session, 0, seq - 1);
-    let subject = StreamId { publisher: 1, session, stream: 0 };
+    let id = StreamId { publisher: 1, session, stream: 0 };
+    let subject = Subject { id, seq: message, part: 0 };
     let now = Now { mono_ns: 0, unix_ns: 2_000_000 };
-    response::seal(&mut sequencer, datagram, now, subject, message);
+    response::seal(&mut sequencer, datagram, now, subject);
     response::update(datagram, held_from, false);
 }

@@ -7,7 +7,8 @@ use super::chart::{self, Bar};
 use super::html::{Cell, Html, Table, Tone};
 use super::scale::{number, rounded};
 use super::{curves, facts};
-use crate::compare::outcome::{AtRate, Comparison, Cost, Quantiles, Range, Row};
+use crate::compare::outcome::{AtRate, Comparison, Cost, Quantiles, Range, Ratio, Row};
+use crate::compare::table::ratios;
 use crate::load::Latencies;
 use crate::load::latencies::human;
 
@@ -71,6 +72,7 @@ fn place(html: &mut Html, comparison: &Comparison, rows: &[&Row]) {
         at_rate(html, rows, *rate, style);
     }
     costs(html, rows);
+    beside(html, rows.first().into_iter().flat_map(|row| comparison.ratios_of(row)));
     let failed =
         |row: &&Row| row.errors.iter().map(|error| format!("{}: {error}", row.system)).collect::<Vec<_>>();
     let errors: Vec<String> = rows.iter().flat_map(failed).collect();
@@ -212,6 +214,20 @@ fn costs(html: &mut Html, rows: &[&Row]) {
     let caption = "Of all processes of the system together, for each message that was delivered to one receiver. Under load is \
                    at 0.8 of the highest rate that was found in the first round, each system's own.";
     columns::table(html, caption, rows, &columns);
+}
+
+/// Pairs of systems, round by round.
+fn beside<'a>(html: &mut Html, all: impl Iterator<Item = &'a Ratio>) {
+    let mut table = Table::new(ratios::LEGEND, &ratios::HEAD);
+    for ratio in all {
+        let [who, figure, times, difference, rounds, target] = ratio.told().map(Cell::number);
+        let target = target.bad_if(ratio.misses());
+        table.rows.push(vec![who, figure, times, difference, rounds, target]);
+    }
+    if !table.rows.is_empty() {
+        html.subheading("Beside each other");
+        html.table(&table);
+    }
 }
 
 fn took_part(html: &mut Html, comparison: &Comparison) {

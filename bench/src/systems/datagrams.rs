@@ -1,7 +1,7 @@
 //! Plain datagrams: receivers without a protocol, and a sender to one address, such as a relay's.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
@@ -11,6 +11,7 @@ use headcast_udp::{Errno, Inbox, RECEIVE_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 
 use crate::load::{Reader, Transport};
 
@@ -18,8 +19,12 @@ use crate::load::{Reader, Transport};
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Full batches that a receiver hands on before another one gets its turn.
 const BATCHES_MAX: usize = 4;
-/// How long a sender waits for room before a message counts as not taken, in milliseconds.
+/// How long a sender waits for room before messages count as refused, in milliseconds.
 const PATIENCE_MS: u8 = 100;
+/// How often what a sender could not get rid of is tried again.
+const TRIES_MAX: usize = 3;
+/// Messages that a sender holds back at most until there is no further one to go with them.
+const HELD_MAX: usize = 64;
 
 /// A socket whose datagrams are messages.
 pub struct Receiver {
@@ -79,7 +84,7 @@ impl Receiver {
 }
 
 impl Reader for Receiver {
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         for _ in 0..BATCHES_MAX {
             let count = match self.inbox.receive(self.socket.as_fd()) {
                 Ok(count) => count,
@@ -124,9 +129,14 @@ impl mio::event::Source for Receiver {
     }
 }
 
-/// Sends every message as one datagram to one address.
+/// Sends every message as one datagram to one address: those that are due together in one system call.
 pub struct Publisher {
     socket: Socket,
+    headers: MultiHeaders<()>,
+    /// The messages that go out together, one behind the other.
+    held: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
     blocked: u64,
     refused: u64,
 }
@@ -143,7 +153,7 @@ impl Publisher {
         };
         let (socket, _) = headcast_udp::egress(any, crate::SEND_BUFFER)?;
         socket.connect(address).map_err(naming(address))?;
-        Ok(Self { socket: Socket::Udp(socket), blocked: 0, refused: 0 })
+        Ok(Self::over(Socket::Udp(socket)))
     }
 
     /// To a path.
@@ -154,7 +164,12 @@ impl Publisher {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.connect(path).map_err(naming(path.display()))?;
-        Ok(Self { socket: Socket::Unix(socket), blocked: 0, refused: 0 })
+        Ok(Self::over(Socket::Unix(socket)))
+    }
+
+    fn over(socket: Socket) -> Self {
+        let headers = MultiHeaders::preallocate(HELD_MAX, None);
+        Self { socket, headers, held: Vec::new(), ends: Vec::new(), blocked: 0, refused: 0 }
     }
 
     fn is_udp(&self) -> bool {
@@ -172,32 +187,55 @@ impl Publisher {
         }
     }
 
-    fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
-        match &self.socket {
-            Socket::Udp(socket) => socket.send(payload),
-            Socket::Unix(socket) => socket.send(payload),
-        }
+    /// Sends what is held from the message at `from` on; returns how many messages went out.
+    fn try_send(&mut self, from: usize) -> Result<usize, Errno> {
+        let Self { held, ends, .. } = self;
+        let message = |at: usize| {
+            let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+            [IoSlice::new(&held[start..ends[at]])]
+        };
+        let left = ends.len() - from;
+        let messages: [_; HELD_MAX] =
+            std::array::from_fn(|at| if at < left { message(from + at) } else { [IoSlice::new(&[])] });
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let socket = self.socket.as_fd().as_raw_fd();
+        let sent =
+            sendmmsg(socket, &mut self.headers, &messages[..left], [None; HELD_MAX], [], flags)?.count();
+        Ok(sent)
     }
 }
 
 impl Transport for Publisher {
     fn send(&mut self, payload: &[u8]) -> io::Result<bool> {
+        self.held.extend_from_slice(payload);
+        self.ends.push(self.held.len());
+        if self.ends.len() == HELD_MAX {
+            self.flush()?;
+        }
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let (mut gone, mut tries) = (0, 0);
         // Room that is gone again when it is our turn is waited for once more, not for ever; and what is refused may
         // be an earlier datagram.
-        for _ in 0..3 {
-            match self.try_send(payload) {
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        while gone < self.ends.len() && tries < TRIES_MAX {
+            match self.try_send(gone) {
+                Ok(count) => (gone, tries) = (gone + count, 0),
+                Err(Errno::EAGAIN) => {
+                    tries += 1;
                     self.blocked += 1;
                     self.wait()?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && self.is_udp() => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(Errno::ECONNREFUSED) if self.is_udp() => tries += 1,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
         }
-        self.refused += 1;
-        Ok(false)
+        self.refused += (self.ends.len() - gone) as u64;
+        self.held.clear();
+        self.ends.clear();
+        Ok(())
     }
 
     fn counters(&self) -> Vec<(String, u64)> {
@@ -262,6 +300,7 @@ mod tests {
         let mut publisher = Publisher::to(to).expect("a publisher");
         for _ in 0..10 {
             assert!(publisher.send(b"nobody").expect("no failure"));
+            publisher.flush().expect("no failure");
         }
     }
 }

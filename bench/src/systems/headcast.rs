@@ -14,8 +14,8 @@ const MESSAGES_MAX: usize = 256;
 /// A number of its own: one that comes from the host's name is held by one process at a time.
 const PUBLISHER_ID: u32 = 1;
 
-/// How a publisher sends.
-#[derive(Clone, Debug, Default)]
+/// How a publisher sends, and how what it sends is received.
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How messages are made to arrive; the library's default unless told.
     pub mode: Option<Mode>,
@@ -23,6 +23,18 @@ pub struct Settings {
     pub copies: Option<usize>,
     /// Without a header.
     pub raw: bool,
+    /// Whether messages that wait for one another share a datagram.
+    pub packing: bool,
+    /// Whether datagrams of one size go to a peer as one send (`UDP_SEGMENT`).
+    pub gso: bool,
+    /// Whether a receiver takes datagrams that came together as one (`UDP_GRO`).
+    pub gro: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { mode: None, copies: None, raw: false, packing: true, gso: true, gro: true }
+    }
 }
 
 impl Settings {
@@ -30,6 +42,8 @@ impl Settings {
         let mut builder = headcast::Publisher::builder()
             .publisher_id(PUBLISHER_ID)
             .send_buffer(crate::SEND_BUFFER)
+            .packing(self.packing)
+            .gso(self.gso)
             .raw(self.raw);
         if let Some(mode) = self.mode {
             builder = builder.mode(mode);
@@ -78,11 +92,15 @@ impl Publisher {
 
 impl Transport for Publisher {
     fn send(&mut self, payload: &[u8]) -> io::Result<bool> {
-        match self.publisher.publish(payload) {
-            Ok(_) => Ok(true),
+        match self.publisher.post(payload) {
+            Ok(()) => Ok(true),
             Err(PublishError::Full) => Ok(false),
             Err(error) => Err(io::Error::other(error)),
         }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.publisher.flush().map_err(io::Error::other)
     }
 
     fn idle(&mut self, wait: Duration) -> io::Result<bool> {
@@ -104,13 +122,14 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// At this address; port 0 is one that is free.
+    /// At this address, for what a publisher with these settings sends; port 0 is one that is free.
     ///
     /// # Errors
     /// When it cannot be had.
-    pub fn listen(address: SocketAddr, raw: bool) -> io::Result<Self> {
+    pub fn listen(address: SocketAddr, settings: &Settings) -> io::Result<Self> {
         // Two, so that a publisher that has just ended does not stand in the way of the next one.
-        let builder = headcast::Subscriber::builder().listen(address).publishers(2).raw(raw);
+        let builder =
+            headcast::Subscriber::builder().listen(address).publishers(2).raw(settings.raw).gro(settings.gro);
         Ok(Self::new(builder.build().map_err(failure)?))
     }
 
@@ -130,7 +149,7 @@ impl Subscriber {
 }
 
 impl Reader for Subscriber {
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         for _ in 0..MESSAGES_MAX {
             let Some(message) = self.subscriber.try_recv()? else { return Ok(false) };
             deliver(message.payload);
@@ -177,8 +196,7 @@ mod tests {
 
     fn everything_arrives_once(settings: &Settings) {
         let (messages, receivers) = (300, 3);
-        let listen =
-            |_| Subscriber::listen((Ipv4Addr::LOCALHOST, 0).into(), settings.raw).expect("a subscriber");
+        let listen = |_| Subscriber::listen((Ipv4Addr::LOCALHOST, 0).into(), settings).expect("a subscriber");
         let readers: Vec<Subscriber> = (0..receivers).map(listen).collect();
         let peers: Vec<SocketAddr> =
             readers.iter().map(|reader| reader.local_addr().expect("an address")).collect();

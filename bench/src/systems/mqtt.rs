@@ -65,7 +65,12 @@ impl Protocol for Client {
     }
 
     #[inline]
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, deliver: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        deliver: &mut impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let mut taken = 0;
         while let Some((kind, body, len)) = packet(&bytes[taken..])? {
             taken += len;

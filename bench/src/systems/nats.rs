@@ -60,7 +60,12 @@ impl Protocol for Client {
     fn hello(&mut self, _: &mut Vec<u8>) {}
 
     #[inline]
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, deliver: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        deliver: &mut impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             let rest = &bytes[taken..];

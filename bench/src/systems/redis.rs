@@ -64,7 +64,7 @@ impl Protocol for Commands {
         out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     }
 
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, _: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, _: &mut impl FnMut(&[u8])) -> io::Result<usize> {
         let mut taken = 0;
         while let Some((reply, len)) = reply(&bytes[taken..])? {
             taken += len;
@@ -129,7 +129,7 @@ impl Protocol for Pushes {
     }
 
     #[inline]
-    fn take(&mut self, bytes: &[u8], _: &mut Vec<u8>, deliver: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn take(&mut self, bytes: &[u8], _: &mut Vec<u8>, deliver: &mut impl FnMut(&[u8])) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             let rest = &bytes[taken..];

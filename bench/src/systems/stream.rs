@@ -41,7 +41,8 @@ pub trait Protocol {
     ///
     /// # Errors
     /// When the bytes are not this protocol, or the other side has complained.
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, deliver: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, deliver: &mut impl FnMut(&[u8]))
+    -> io::Result<usize>;
 
     /// Whether the other side has agreed to everything that was asked of it.
     fn is_ready(&self) -> bool;
@@ -119,7 +120,7 @@ impl<P: Protocol> Connection<P> {
     /// # Errors
     /// When nothing will come any more; names the address.
     #[inline]
-    pub fn receive(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    pub fn receive(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         self.read(deliver).map_err(|error| named::<P>(self.address, &error))
     }
 
@@ -144,7 +145,7 @@ impl<P: Protocol> Connection<P> {
     }
 
     #[inline]
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         let more = self.inbox.fill(&mut self.stream)?;
         self.inbox.take(&mut self.protocol, &mut self.out, deliver)?;
         if !self.out.is_empty() {

@@ -74,7 +74,12 @@ impl Protocol for Sub {
     }
 
     #[inline]
-    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>, deliver: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        deliver: &mut impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let mut taken = 0;
         if self.state == State::Greeting {
             taken = self.take_greeting(bytes, out)?;

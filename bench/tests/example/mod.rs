@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headcast::clock::mono_ns;
 use headcast_bench::compare::outcome::{
-    self as comparing, AtRate, Comparison, Cost, Quantiles, Range, Row, System, Throughput, Unavailable,
+    self as comparing, AtRate, Bound, Comparison, Cost, Figure, Quantiles, Range, Ratio, Row, System, Target,
+    Throughput, Unavailable,
 };
 use headcast_bench::load::drops::Drops;
 use headcast_bench::load::health::{Health, Pauses};
 use headcast_bench::load::machine::Interface;
 use headcast_bench::load::outcome::{SCHEMA, Settings};
 use headcast_bench::load::{Books, Expected, Latencies, Machine, Outcome, Paced, Stamp};
+use headcast_bench::statistics::Estimate;
 use headcast_bench::sweep::{Knee, Limit, Point, Sweep};
 use serde_json::Value;
 
@@ -166,10 +168,28 @@ pub(super) fn comparison() -> Comparison {
             row("redis", 30_000.0, range(70_000.0), 90_000.0, Some(cost(1.0))),
             overloaded,
         ],
+        ratios: vec![ratio(EVIL, None, Some(0.5)), ratio("redis", Some(1_000.0), None)],
         rounds: 2,
         took_s: 60.0,
         missing: vec!["nothing of round 3 was measured".into()],
         notes: vec![format!("there is {EVIL} in it")],
+    }
+}
+
+/// Headcast beside another one: with a figure that is what it is to be, or without one.
+fn ratio(other: &str, rate: Option<f64>, median: Option<f64>) -> Ratio {
+    let estimate = median.map(|median| Estimate { median, low: median * 0.9, high: median * 1.1, pairs: 3 });
+    Ratio {
+        system: "headcast".into(),
+        other: other.into(),
+        best_other: true,
+        receivers: 8,
+        size: 128,
+        figure: if rate.is_none() { Figure::DeliveredPerS } else { Figure::LastP99Ns },
+        rate,
+        ratio: estimate,
+        difference: estimate,
+        target: Some(Target { of: Bound::RatioAtLeast, value: 0.25, met: median.is_some() }),
     }
 }
 
@@ -183,6 +203,7 @@ fn at_rate(quantiles: Quantiles, all: &Latencies) -> AtRate {
         received: 31_999,
         lost: 1,
         duplicates: 0,
+        first: quantiles,
         one: quantiles,
         last: quantiles,
         one_all: all.clone(),
@@ -207,6 +228,7 @@ pub(super) fn keys(path: &str, value: &Value, found: &mut BTreeSet<String>) {
                 () if is(&["mitigations"]) => "machine",
                 () if is(&["longest_gap"]) && map.len() == 6 => "account",
                 () if is(&["median", "min", "max"]) && map.len() == 3 => "range",
+                () if is(&["median", "low", "high", "pairs"]) => "interval",
                 // That of another file.
                 () if path.ends_with(".outcome") => return,
                 () => path,

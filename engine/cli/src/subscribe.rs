@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Subscribe) -> Result<(), Failure> {
         .publishers(args.publishers)
         .window(args.window)
         .receive_buffer(args.receive_buffer)
+        .gro(args.gro.is_on())
         .repair(!delivery.no_repair)
         .history(delivery.history)
         .message_max(delivery.message_max)
@@ -157,6 +158,7 @@ fn described(message: &Message<'_>) -> Value {
         value["session"] = json!(origin.session.to_string());
         value["stream"] = json!(origin.stream);
         value["seq"] = json!(origin.seq);
+        value["part"] = json!(origin.part);
         value["timestamp_ns"] = json!(origin.timestamp_ns);
         value["rescued"] = json!(origin.rescued);
     }

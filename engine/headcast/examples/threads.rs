@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let counters = monitor.counters();
     println!("{} messages of {THREADS} threads, {unsent} not sent", counters.messages.get());
+    // Messages that queued shared datagrams.
     println!("{} first copies, {} later ones", counters.sent_first.get(), counters.sent_later.get());
     Ok(())
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 use headcast_peers::Stop;
 use headcast_proto::StreamId;
-use headcast_proto::response::{self, RESPONSE_ROOM};
+use headcast_proto::response::{self, RESPONSE_ROOM, Subject};
 
 pub use builder::Builder;
 
@@ -76,8 +76,7 @@ struct Shared {
 
 /// A response that waits for its number.
 struct Accepted {
-    subject: StreamId,
-    seq: u64,
+    subject: Subject,
     /// The result, behind room for everything in front of it.
     datagram: Box<[u8]>,
 }
@@ -97,14 +96,15 @@ impl Responder {
     /// [`RespondError::Unstorable`], [`RespondError::Closed`]. Nothing is kept then.
     pub fn respond(&self, to: &Origin, result: &[u8]) -> Result<(), RespondError> {
         let id = StreamId { publisher: to.publisher, session: to.session, stream: to.stream };
-        self.respond_to(id, to.seq, result)
+        self.respond_to(id, to.seq, to.part, result)
     }
 
-    /// As [`respond`](Self::respond), to the message that is known by its stream and its sequence there.
+    /// As [`respond`](Self::respond), to the message that is known by its stream, its sequence there, and which
+    /// message of its datagram it is: as [`Origin`] has them, 0 for one that came alone.
     ///
     /// # Errors
     /// As `respond`.
-    pub fn respond_to(&self, id: StreamId, seq: u64, result: &[u8]) -> Result<(), RespondError> {
+    pub fn respond_to(&self, id: StreamId, seq: u64, part: u16, result: &[u8]) -> Result<(), RespondError> {
         let shared = &self.0.shared;
         if shared.closed.load(SeqCst) {
             return Err(RespondError::Closed);
@@ -128,7 +128,7 @@ impl Responder {
             shared.release(1, datagram.len());
             return Err(RespondError::Closed);
         }
-        let mut accepted = Accepted { subject: id, seq, datagram: datagram.into() };
+        let mut accepted = Accepted { subject: Subject { id, seq, part }, datagram: datagram.into() };
         shared.counters.accepted.add_shared(1);
         // As many places as may be held: a push fails only while a pop beside it is under way.
         while let Err(back) = shared.queue.push(accepted) {

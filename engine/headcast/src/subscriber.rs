@@ -4,18 +4,17 @@ mod builder;
 mod events;
 mod message;
 mod parts;
+mod polling;
 mod timing;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headcast_proto::{Datagram, Now, Receiver, Refusal, Verdict};
 use headcast_udp::{Capabilities, Errno, Flaw, Inbox, RECEIVE_MAX};
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
 
 pub use builder::Builder;
 pub use events::Event;
@@ -49,7 +48,7 @@ pub struct Subscriber {
     pending: Pending,
     /// The message that is handed on, of those that share a datagram.
     parts: Parts,
-    /// The last batch left nothing behind in the socket.
+    /// The last batch left nothing behind in the socket, and the socket was not looked at since.
     drained: bool,
     /// When the last batch was received.
     now: Now,
@@ -165,7 +164,10 @@ impl Subscriber {
         loop {
             match self.before {
                 Before::Nothing => {}
-                Before::Part => return Ok(self.next_part()),
+                Before::Part => {
+                    self.next_part();
+                    return Ok(Ready::Part);
+                }
                 Before::Event => {
                     let ready = self.next_pending();
                     if ready != Ready::Nothing {
@@ -178,11 +180,9 @@ impl Subscriber {
                 let ready = self.judge();
                 if self.receiver.has_more() {
                     // What happened before this message is told before it.
-                    (self.before, self.pending.after) = (Before::Event, ready);
+                    self.pending.after = (ready, self.before);
+                    self.before = Before::Event;
                     break;
-                }
-                if ready == Ready::Part {
-                    return Ok(self.next_part());
                 }
                 if ready != Ready::Nothing {
                     return Ok(ready);
@@ -215,7 +215,7 @@ impl Subscriber {
         if self.receiver.deadline_ns() <= self.now.mono_ns {
             self.ask();
         }
-        if std::mem::take(&mut self.drained) {
+        if self.drained {
             return Ok(false);
         }
         let received = match self.mailbox.inbox.receive(self.socket.as_fd()) {
@@ -225,10 +225,10 @@ impl Subscriber {
         };
         if received > 0 {
             self.now = clock::now();
-            // The call stopped because the socket was empty, so another one would only say so. What has come since is
-            // announced: the next call is made after a wait, and arrival makes even an edge-triggered poll return. The
-            // same goes for an error in place of a datagram, which the kernel keeps for the next call: it woke the
-            // poll when it came up, for it was not there at the first datagram of this call.
+            // The call stopped because the socket was empty, so another one now would only say so. What comes later
+            // announces itself: each arrival makes even an edge-triggered poll return once more. So does an error
+            // that ended the call early, which the kernel keeps for the next call (`do_recvmmsg`, `net/socket.c`): it
+            // came up after the first datagram, and a socket wakes its polls for an error as for a datagram.
             self.drained = received < RECEIVE_MAX;
             self.counters.receives.add(received as u64);
             self.counters.datagrams.add(received as u64);
@@ -270,8 +270,8 @@ impl Subscriber {
             Verdict::Deliver { rescued, .. } => {
                 if datagram.is_coalesced() {
                     self.parts.begin(bytes.len(), &datagram);
-                    self.before = Before::Part;
                     self.counters.count_shared(datagram.messages().into(), rescued);
+                    self.next_part();
                     return Ready::Part;
                 }
                 self.counters.delivered.add(1);
@@ -390,21 +390,4 @@ enum Ready {
     Kept,
     /// What is pending, and is no message.
     Event,
-}
-
-impl mio::event::Source for Subscriber {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.timer.as_fd().as_raw_fd()).register(registry, token, Interest::READABLE)?;
-        SourceFd(&self.socket.as_raw_fd()).register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        SourceFd(&self.timer.as_fd().as_raw_fd()).reregister(registry, token, Interest::READABLE)?;
-        SourceFd(&self.socket.as_raw_fd()).reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceFd(&self.timer.as_fd().as_raw_fd()).deregister(registry)?;
-        SourceFd(&self.socket.as_raw_fd()).deregister(registry)
-    }
 }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use headcast::{Backlog, Mode, PublishError, Publisher, PublisherBuilder};
+use headcast_proto::body;
 use headcast_proto::header::flags;
 
 use support::{Got, Peer, SOON, TURN, assert_booked, is_settled, ready, to, turn_until};
@@ -29,6 +30,11 @@ fn assemble(got: &BTreeMap<u64, Got>) -> Vec<Vec<u8>> {
         assert_eq!(seq, *place, "one is missing");
         let datagram = got.datagram();
         let (index, count) = (datagram.header().index.get(), datagram.header().frag_count.get());
+        if datagram.flags() & flags::COALESCED != 0 {
+            assert_eq!(expected.0, 0, "the parts of a message follow one another");
+            messages.extend(body::coalesced(datagram.payload()).map(<[u8]>::to_vec));
+            continue;
+        }
         let fragment = datagram.flags() & flags::FRAGMENT != 0;
         assert_eq!(fragment, count > 1);
         assert_eq!(index, expected.0, "the parts of a message follow one another");
@@ -242,7 +248,7 @@ fn the_limit_is_what_the_datagrams_can_hold() {
 
 /// A publisher with a ring of 16 that has not been told its peers yet, so nothing leaves the ring.
 fn stuck(peer: &Peer, backlog: Backlog) -> Publisher {
-    let builder: PublisherBuilder = to(&[peer], Mode::Nak).ring(16).backlog(backlog);
+    let builder: PublisherBuilder = to(&[peer], Mode::Nak).ring(16).backlog(backlog).packing(false);
     builder.build().expect("a publisher")
 }
 

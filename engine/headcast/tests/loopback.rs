@@ -210,7 +210,8 @@ fn a_full_backlog_drops_the_newest_or_the_oldest_as_told() {
     for (backlog, kept) in [(Backlog::DropNewest, 0..16), (Backlog::DropOldest, 4..20)] {
         let mut subscriber = Subscriber::builder().listen(listen).build().expect("a subscriber");
         let peers = [subscriber.local_addr().expect("an address")];
-        let builder = Publisher::builder().peers(peers).ring(16).backlog(backlog).publisher_id(9);
+        let builder =
+            Publisher::builder().peers(peers).ring(16).backlog(backlog).packing(false).publisher_id(9);
         let mut publisher = builder.build().expect("a publisher");
         // Not one turn yet, so no peer set has been taken over.
         for n in 0..20u8 {

@@ -2,6 +2,8 @@
 //!
 //! The counts are those of the thread that measures; the control thread beside it may do as it likes.
 
+#[path = "packed/support.rs"]
+mod packed;
 mod support;
 
 use std::net::SocketAddr;
@@ -286,6 +288,43 @@ fn a_subscriber_in_steady_state_neither_allocates_nor_frees() {
     let counters = subscriber.counters();
     assert_eq!((counters.delivered.get(), counters.lost.get()), (MESSAGES + 10, 0));
     assert!(counters.duplicates.get() > 0 && subscriber.refusals().total() > 0);
+}
+
+#[test]
+fn messages_that_share_datagrams_and_datagrams_in_trains_cost_a_subscriber_no_allocation() {
+    for ordered in [false, true] {
+        let (mut subscriber, mut from) =
+            packed::pair(|builder| if ordered { builder.ordered(Duration::from_secs(60)) } else { builder });
+        let shared = packed::messages([100, 0, 200, 300]);
+        let mut delivered = 0;
+        let mut hear = |rounds: u64| {
+            let mut calls = (0, 0);
+            for _ in 0..rounds {
+                let mut train: Vec<_> = (0..20).map(|_| from.shared(&shared)).collect();
+                let late = train.remove(10);
+                from.send_train(&train).expect("sent");
+                let mut take = |subscriber: &mut Subscriber| {
+                    let (allocated, freed) = heap_calls(|| {
+                        while let Some(message) = subscriber.try_recv().expect("a socket that works") {
+                            delivered += u64::from(message.payload.len() <= 300);
+                        }
+                    });
+                    calls = (calls.0 + allocated, calls.1 + freed);
+                };
+                take(&mut subscriber);
+                // What waits for it in order is unpacked from where it was kept.
+                from.send(&late);
+                take(&mut subscriber);
+            }
+            calls
+        };
+        hear(3);
+        assert_eq!(hear(100), (0, 0), "in order: {ordered}");
+        let counters = subscriber.counters();
+        assert_eq!((delivered, counters.unpacked.get()), (103 * 80, 103 * 60));
+        assert_eq!(counters.receives.get(), 2 * 103, "trains came as such");
+        assert_eq!(counters.kept.get() > 900, ordered);
+    }
 }
 
 /// A list of peers in a file of its own, removed at the end.

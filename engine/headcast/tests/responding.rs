@@ -5,8 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use headcast::peers::Source;
-use headcast::{Publisher, Refusal, RespondError, Responder, Subscriber};
-use headcast_proto::response::{self, ACK_LEN};
+use headcast::{Publisher, Refusal, RespondError, Responder, StreamId, Subscriber};
+use headcast_proto::response::{self, ACK_LEN, Subject};
 use headcast_proto::stored::Place;
 use headcast_proto::{Datagram, Now, Sequencer, Session, Stored};
 
@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_secs(20);
 struct Recorder {
     socket: UdpSocket,
     stored: Stored,
-    /// By the sequence of the response: the sequence of the message, and the result.
-    rows: BTreeMap<u64, (u64, Vec<u8>)>,
+    /// By the sequence of the response: the message, and the result.
+    rows: BTreeMap<u64, (Subject, Vec<u8>)>,
     sequencer: Sequencer,
     responder: Option<(SocketAddr, u32, u64)>,
     received: u64,
@@ -53,9 +53,9 @@ impl Recorder {
             let datagram = Datagram::parse(&bytes[..len]).expect("valid");
             self.responder = Some((from, datagram.publisher(), datagram.session().to_bits()));
             self.stored.skip_to(response::held_from(&datagram));
-            let (_, seq, result) = response::read(&datagram).expect("a response");
+            let (subject, result) = response::read(&datagram).expect("a response");
             if self.stored.observe(datagram.seq()) == Place::New {
-                let before = self.rows.insert(datagram.seq(), (seq, result.to_vec()));
+                let before = self.rows.insert(datagram.seq(), (subject, result.to_vec()));
                 assert!(before.is_none(), "stored once");
             }
         }
@@ -120,9 +120,13 @@ fn every_response_is_kept_until_it_is_acknowledged_although_every_third_is_lost_
         assert!((1..below).all(|seq| recorder.rows.contains_key(&seq)));
     }
     assert_eq!(responder.close(SOON), 0);
-    let expected: BTreeMap<u64, (u64, Vec<u8>)> =
-        (0..500u32).map(|n| (u64::from(n) + 1, (u64::from(n) + 1, (2 * n).to_le_bytes().to_vec()))).collect();
-    assert_eq!(recorder.rows, expected);
+    let told: BTreeMap<u64, ((u64, u16), Vec<u8>)> = recorder
+        .rows
+        .iter()
+        .map(|(own, (subject, result))| (*own, ((subject.seq, subject.part), result.clone())))
+        .collect();
+    let expected = (1..).zip(0..500u32).map(|(seq, n)| (seq, ((seq, 0), (2 * n).to_le_bytes().to_vec())));
+    assert_eq!(told, expected.collect());
     let counters = responder.counters();
     assert_eq!((counters.accepted.get(), counters.acknowledged.get()), (500, 500));
     assert!(counters.sent_again.get() > 0);
@@ -147,9 +151,9 @@ fn what_is_held_is_bounded_by_number_and_by_bytes_and_refused_beyond() {
     assert_eq!(small.respond(&to, &[0; 1000]), Ok(()));
     assert_eq!(small.respond(&to, b""), Err(RespondError::Full));
     assert_eq!(small.respond(&to, &[0; 1001]), Err(RespondError::TooLong { len: 1001, max: 1000 }));
-    let id = |session| headcast::StreamId { publisher: 1, session: Session::from_bits(session), stream: 0 };
+    let id = |session| StreamId { publisher: 1, session: Session::from_bits(session), stream: 0 };
     for (id, seq) in [(id(1 << 63), 1), (id(1), 1 << 63), (id(1), 0)] {
-        assert_eq!(few.respond_to(id, seq, b"x"), Err(RespondError::Unstorable));
+        assert_eq!(few.respond_to(id, seq, 0, b"x"), Err(RespondError::Unstorable));
     }
     assert_eq!((few.counters().refused_unstorable.get(), few.unacknowledged()), (3, 4));
     assert_eq!(small.close(Duration::from_millis(20)), 2);
@@ -214,6 +218,34 @@ fn when_the_recorder_that_writes_is_gone_the_one_that_stands_by_gets_the_respons
     }
     assert_eq!(responder.close(SOON), 0);
     assert_eq!(second.rows.len(), 20);
+}
+
+#[test]
+fn a_response_names_the_message_also_among_those_that_shared_a_datagram() {
+    let mut recorder = Recorder::new("127.0.0.1:0");
+    let responder =
+        Responder::builder().to(&recorder.address()).expect("a target").build().expect("a responder");
+    let mut origin = origin(3);
+    let id = StreamId { publisher: origin.publisher, session: origin.session, stream: origin.stream };
+    let parts = [0, 1, 2, u16::MAX];
+    for part in parts {
+        origin.part = part;
+        responder.respond(&origin, &part.to_le_bytes()).expect("accepted");
+        responder.respond_to(id, 4, part, &part.to_be_bytes()).expect("accepted");
+    }
+    for _ in 0..2000 {
+        recorder.take(|_| false);
+        recorder.acknowledge();
+        if responder.unacknowledged() == 0 {
+            break;
+        }
+    }
+    assert_eq!(responder.close(SOON), 0);
+    let answers = parts.into_iter().flat_map(|part| {
+        let answer = |seq, result: [u8; 2]| (Subject { id, seq, part }, result.to_vec());
+        [answer(3, part.to_le_bytes()), answer(4, part.to_be_bytes())]
+    });
+    assert_eq!(recorder.rows, (1..).zip(answers).collect());
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn later_copies_after_a_repair_and_first_copies_in_its_slot_say_what_they_are() 
 #[test]
 fn repairs_get_through_while_first_copies_never_end() {
     let mut peer = Peer::new();
-    let mut publisher = ready(to(&[&peer], Mode::Nak).ring(1024).queue(1024));
+    let mut publisher = ready(to(&[&peer], Mode::Nak).ring(1024).queue(1024).packing(false));
     publisher.publish(b"x").expect("published");
     let first = peer.data();
     let handle = publisher.handle();

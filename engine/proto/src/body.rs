@@ -43,8 +43,8 @@ pub struct ResponseHead {
     pub publisher: U32,
     /// Its stream.
     pub stream: U16,
-    /// Must be zero.
-    pub zero: U16,
+    /// Which message of its datagram it is, from 0; 0 for one that came alone.
+    pub part: U16,
     /// Its session.
     pub session: U64,
     /// Its sequence, from 1.
@@ -103,7 +103,7 @@ pub fn nak_sequences(entries: &[NakEntry]) -> impl Iterator<Item = u64> {
 /// [`Refusal::Body`] when it is none.
 pub fn response(payload: &[u8]) -> Result<(&ResponseHead, &[u8]), Refusal> {
     match ResponseHead::ref_from_prefix(payload) {
-        Ok((head, result)) if head.zero.get() == 0 && head.seq.get() >= 1 => Ok((head, result)),
+        Ok((head, result)) if head.seq.get() >= 1 => Ok((head, result)),
         _ => Err(Refusal::Body),
     }
 }

@@ -4,7 +4,7 @@
 //!   0        40                            56                        80
 //!   | header | extension: what is held     | which message           | result ...
 //!            | u16 16 | u8 0x81 | u8 3 |   | u32 publisher, u16      |
-//!            | u32 0  | u64 held from      | stream, u16 0, u64      |
+//!            | u32 0  | u64 held from      | stream, u16 part, u64   |
 //!            |                             | session, u64 seq        |
 //! ```
 //!
@@ -33,6 +33,17 @@ pub const RESULT_MAX: usize = DATAGRAM_MAX - RESPONSE_ROOM;
 /// Bytes of an acknowledgement.
 pub const ACK_LEN: usize = HEADER_LEN + size_of::<Ack>();
 
+/// The message that a response answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Subject {
+    /// The stream that it was published on.
+    pub id: StreamId,
+    /// Its sequence there, from 1; of a message in several datagrams, that of the first.
+    pub seq: u64,
+    /// Which message of its datagram it is, from 0; 0 for one that came alone.
+    pub part: u16,
+}
+
 /// The whole extension.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -44,17 +55,18 @@ struct Held {
     from: U64,
 }
 
-/// Makes `datagram`, whose result lies behind [`RESPONSE_ROOM`], the responder's next response: to message
-/// `seq` of `subject`. Returns its sequence.
+/// Makes `datagram`, whose result lies behind [`RESPONSE_ROOM`], the responder's next response: to `subject`. Returns
+/// its sequence.
 ///
 /// # Panics
 /// If `datagram` is shorter than the room or longer than a datagram can be.
-pub fn seal(sequencer: &mut Sequencer, datagram: &mut [u8], now: Now, subject: StreamId, seq: u64) -> u64 {
+pub fn seal(sequencer: &mut Sequencer, datagram: &mut [u8], now: Now, subject: Subject) -> u64 {
+    let Subject { id, seq, part } = subject;
     let head = ResponseHead {
-        publisher: subject.publisher.into(),
-        stream: subject.stream.into(),
-        zero: 0.into(),
-        session: subject.session.to_bits().into(),
+        publisher: id.publisher.into(),
+        stream: id.stream.into(),
+        part: part.into(),
+        session: id.session.to_bits().into(),
         seq: seq.into(),
     };
     let (_, rest) = datagram.split_at_mut(HEADER_LEN);
@@ -64,7 +76,7 @@ pub fn seal(sequencer: &mut Sequencer, datagram: &mut [u8], now: Now, subject: S
     sequencer.seal_behind(datagram, now, Kind::Response, flags::EXTENDED, HELD_LEN)
 }
 
-/// Whether a recorder stores responses to this message. Databases count in 63 bits, so it does not if the session
+/// Whether a recorder stores responses to messages of this sequence. Databases count in 63 bits, so it does not if the session
 /// (which would start after the year 2248) or the sequence is larger, or the sequence is 0, which no message has.
 /// Nobody may send others: they would never be acknowledged, nor in the end what comes after them.
 #[must_use]
@@ -105,17 +117,17 @@ pub fn held_from(response: &Datagram<'_>) -> u64 {
 
 /// The message that a response answers, and the result; `None` if it is no response.
 #[must_use]
-pub fn read<'a>(response: &Datagram<'a>) -> Option<(StreamId, u64, &'a [u8])> {
+pub fn read<'a>(response: &Datagram<'a>) -> Option<(Subject, &'a [u8])> {
     if response.kind() != Kind::Response {
         return None;
     }
     let (head, result) = body::response(response.payload()).ok()?;
-    let subject = StreamId {
+    let id = StreamId {
         publisher: head.publisher.get(),
         session: crate::Session::from_bits(head.session.get()),
         stream: head.stream.get(),
     };
-    Some((subject, head.seq.get(), result))
+    Some((Subject { id, seq: head.seq.get(), part: head.part.get() }, result))
 }
 
 /// Writes an acknowledgement to the responder of this publisher's number and session.
@@ -148,18 +160,19 @@ mod tests {
     #[test]
     fn a_response_is_read_as_it_was_sealed_and_brought_up_to_date() {
         let mut sequencer = Sequencer::new(7, Session::new(5, 9), 0);
-        let subject = StreamId { publisher: 3, session: Session::from_bits(0x1234), stream: 2 };
-        for result in [&b""[..], b"stored", &[0xff; 1300]] {
+        let id = StreamId { publisher: 3, session: Session::from_bits(0x1234), stream: 2 };
+        for (part, result) in [(0, &b""[..]), (1, b"stored"), (u16::MAX, &[0xff; 1300])] {
+            let subject = Subject { id, seq: 77, part };
             let mut datagram = vec![0; RESPONSE_ROOM];
             datagram.extend(result);
-            let seq = seal(&mut sequencer, &mut datagram, NOW, subject, 77);
+            let seq = seal(&mut sequencer, &mut datagram, NOW, subject);
             for (from, again) in [(1, false), (seq, true), (u64::MAX, false)] {
                 update(&mut datagram, from, again);
                 let parsed = Datagram::parse(&datagram).expect("valid");
                 assert_eq!((parsed.publisher(), parsed.session()), (7, Session::new(5, 9)));
                 assert_eq!((parsed.seq(), parsed.is_retransmission()), (seq, again));
                 assert_eq!(held_from(&parsed), from);
-                assert_eq!(read(&parsed), Some((subject, 77, result)));
+                assert_eq!(read(&parsed), Some((subject, result)));
             }
         }
         assert_eq!(sequencer.last_seq(), 3);
@@ -172,7 +185,7 @@ mod tests {
         Sequencer::new(7, Session::new(5, 9), 0).seal_behind(&mut datagram, NOW, Kind::Response, 0, 0);
         let parsed = Datagram::parse(&datagram).expect("valid");
         assert_eq!(held_from(&parsed), 1);
-        assert_eq!(read(&parsed).map(|(_, seq, _)| seq), Some(1));
+        assert_eq!(read(&parsed).map(|(subject, _)| (subject.seq, subject.part)), Some((1, 0)));
     }
 
     #[test]

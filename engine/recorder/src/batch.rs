@@ -22,6 +22,8 @@ pub struct Subject {
     pub stream: u16,
     /// Its first sequence.
     pub seq: u64,
+    /// Which message of its datagram it is, from 0; 0 for one that came alone.
+    pub part: u16,
 }
 
 /// One response as it was received.
@@ -173,7 +175,7 @@ mod tests {
             held_from: 1,
             source: ([10, 0, 0, 1], 9000).into(),
             received_ns: 5,
-            subject: Subject { publisher: 3, session: 2, stream: 0, seq: 100 + seq },
+            subject: Subject { publisher: 3, session: 2, stream: 0, seq: 100 + seq, part: 4 },
             result,
         }
     }
@@ -184,8 +186,10 @@ mod tests {
         for (seq, result) in [(1, &b"abc"[..]), (2, b""), (3, b"defgh")] {
             assert!(batch.push(&response(seq, result)));
         }
-        let out: Vec<_> = batch.iter().map(|r| (r.seq, r.subject.seq, r.result.to_vec())).collect();
-        assert_eq!(out, [(1, 101, b"abc".to_vec()), (2, 102, vec![]), (3, 103, b"defgh".to_vec())]);
+        let out: Vec<_> = batch.iter().map(|r| (r.seq, r.subject, r.result.to_vec())).collect();
+        let subject = |seq| response(seq, b"").subject;
+        let expected = [(1, &b"abc"[..]), (2, b""), (3, b"defgh")];
+        assert_eq!(out, expected.map(|(seq, result)| (seq, subject(seq), result.to_vec())));
         assert_eq!((batch.len(), batch.bytes()), (3, 8));
     }
 

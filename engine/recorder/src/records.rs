@@ -111,8 +111,8 @@ impl Records {
         Ok(Self { reader })
     }
 
-    /// Gives all messages that are wanted to `each` until it breaks: by time, and those of the same time by stream
-    /// and sequence. What is stored meanwhile may be among them or not.
+    /// Gives all messages that are wanted to `each` until it breaks: by time, and those of the same time by stream,
+    /// sequence and part. What is stored meanwhile may be among them or not.
     ///
     /// # Errors
     /// When the database fails; what was given by then was right.
@@ -154,7 +154,7 @@ impl Records {
             Ok(())
         })?;
         for (position, record) in page.iter_mut().filter(|(_, record)| record.divergent > 0) {
-            let key = [position.stream_id, position.seq];
+            let key = [position.stream_id, position.seq, position.part];
             self.reader.read(sql::DIVERGENCES, &key, &mut |row| {
                 record.divergences.push(sql::divergence(row)?);
                 Ok(())

@@ -186,65 +186,7 @@ impl<T: Copy> Drop for Fixed<T> {
 }
 
 #[cfg(all(test, not(miri)))]
-mod tests {
-    use super::*;
-    use std::net::UdpSocket;
-    use std::os::fd::AsFd;
-
-    #[test]
-    fn datagrams_come_whole_and_with_their_source_again_and_again() {
-        let (receiver, _) =
-            crate::ingress("127.0.0.1:0".parse().expect("an address"), 1 << 20).expect("a socket");
-        let senders = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
-        let to = receiver.local_addr().expect("an address");
-        let mut inbox = Inbox::new(100);
-        assert_eq!(inbox.receive(receiver.as_fd()), Err(Errno::EAGAIN));
-        for round in 0..3u8 {
-            for at in 0..90u8 {
-                let payload = vec![at ^ round; usize::from(at) + 20];
-                senders[usize::from(at) % 2].send_to(&payload, to).expect("sent");
-            }
-            let mut inbox = std::mem::replace(&mut inbox, Inbox::new(100));
-            let mut next = 0u8;
-            while next < 90 {
-                let count = inbox.receive(receiver.as_fd()).expect("datagrams");
-                for at in 0..count {
-                    let (bytes, truncated) = inbox.datagram(at);
-                    let len = usize::from(next) + 20;
-                    assert_eq!((bytes.len(), truncated), (len.min(100), len > 100));
-                    assert!(bytes.iter().all(|byte| *byte == next ^ round));
-                    assert_eq!(inbox.source(at), senders[usize::from(next) % 2].local_addr().ok());
-                    next += 1;
-                }
-            }
-        }
-    }
-}
+mod tests;
 
 #[cfg(all(test, miri))]
-mod miri {
-    use super::*;
-    use std::io;
-    use std::os::fd::AsFd;
-
-    use crate::sys::Kernel;
-
-    #[test]
-    fn what_the_headers_point_at_stays_where_it_is_when_the_inbox_moves() {
-        let mut inbox = Inbox::new(12);
-        for round in 0..3u16 {
-            let from = SocketAddr::from(([1, 2, 3, 4], 7 + round));
-            let datagrams = [9, 12, 15].map(|len| (Some(from), (0..len).collect()));
-            Kernel::with(|kernel| kernel.arrived.extend(datagrams));
-            let mut moved = Box::new(inbox);
-            assert_eq!(moved.receive(io::stdin().as_fd()), Ok(3));
-            for (at, len) in [9usize, 12, 15].into_iter().enumerate() {
-                let (bytes, truncated) = moved.datagram(at);
-                assert!(bytes.iter().copied().eq((0..).take(len.min(12))) && truncated == (len > 12));
-                assert_eq!((moved.source(at), moved.dropped(at)), (Some(from), None));
-            }
-            assert_eq!(moved.receive(io::stdin().as_fd()), Err(Errno::EAGAIN));
-            inbox = *moved;
-        }
-    }
-}
+mod miri;

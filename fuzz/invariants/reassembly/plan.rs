@@ -3,6 +3,9 @@
 use crate::script::Script;
 
 const COUNTS: [u16; 8] = [1, 1, 2, 3, 4, 8, 33, 64];
+/// This one of them is several messages in one datagram instead: so many.
+const SHARING: u8 = 1;
+const SHARED: [u16; 4] = [1, 2, 3, 40];
 /// Bytes of a part, around the room that a datagram takes where it is kept.
 const SIZES: [usize; 8] = [8, 1, 0, 100, 1_408, 1_409, 40, 1_000];
 /// Where the stream begins.
@@ -25,6 +28,8 @@ pub(super) struct Sent {
     pub(super) seq: u64,
     /// Which part of how many.
     pub(super) part: (u16, u16),
+    /// How many messages share it; 0 if it is not made for several.
+    pub(super) shared: u16,
     pub(super) payload: Vec<u8>,
 }
 
@@ -49,7 +54,12 @@ impl Plan {
                 };
                 let part =
                     if is_sound { (index, count) } else { contradiction(script.u8(), seq, (index, count)) };
-                datagrams.push(Sent { seq, part, payload: payload(seq, len) });
+                let shared = if what & 7 == SHARING { SHARED[usize::from(what >> 6)] } else { 0 };
+                let mut payload = payload(seq, len);
+                if shared > 0 {
+                    payload = share(&payload, shared);
+                }
+                datagrams.push(Sent { seq, part, shared, payload });
             }
             messages.push(Message { first, last, is_sound });
         }
@@ -76,4 +86,15 @@ fn contradiction(how: u8, seq: u64, (index, count): (u16, u16)) -> (u16, u16) {
 fn payload(seq: u64, len: usize) -> Vec<u8> {
     let seq = seq.to_le_bytes();
     (0..len).map(|at| seq[at % 8] ^ seq[at / 8 % 8].rotate_left(3)).collect()
+}
+
+/// The payload of messages that share a datagram: each is a byte shorter than the one before.
+fn share(longest: &[u8], messages: u16) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for shorter in 0..messages {
+        let message = &longest[..longest.len().saturating_sub(shorter.into())];
+        payload.extend(u16::try_from(message.len()).expect("a message is under 64 KiB").to_le_bytes());
+        payload.extend(message);
+    }
+    payload
 }

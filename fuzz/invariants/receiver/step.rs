@@ -46,6 +46,8 @@ pub(super) struct Step {
     retransmission: bool,
     part: (u16, u16),
     len: usize,
+    /// How many messages share the datagram; 0 if it is not made for several.
+    shared: usize,
 }
 
 impl Step {
@@ -113,12 +115,15 @@ impl Step {
             retransmission: when & 128 != 0,
             part,
             len: SIZES[usize::from(size & 7)],
+            shared: if flags & flags::COALESCED != 0 { 1 + usize::from(size >> 4) } else { 0 },
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "few messages")]
     pub(super) fn bytes(&self, now: Now) -> Vec<u8> {
         let is = |flag: u8| self.flags & flag != 0;
         let own: Vec<u8> = (0..self.len).map(|at| self.byte(at)).collect();
+        let payload = if self.shared > 0 { share(&own, self.shared) } else { own };
         let skewed_ns = now.unix_ns.saturating_add_signed(self.skew_ms * 1_000_000);
         Fields {
             kind: self.kind as u8,
@@ -129,13 +134,13 @@ impl Step {
             hops: 0,
             stream: self.pair.1,
             publisher: self.pair.0,
-            index: if is(flags::COALESCED) { 1 } else { self.part.0 },
+            index: if self.shared > 0 { self.shared as u16 } else { self.part.0 },
             count: self.part.1,
             session: self.session.to_bits(),
             seq: self.seq,
             timestamp: skewed_ns.max(self.session.start_ms() * 1_000_000),
             extension: if is(flags::EXTENDED) { &[8, 0, 0x80, 1, 0, 0, 0, 0] } else { &[] },
-            payload: if is(flags::COALESCED) { &[0, 0] } else { &own },
+            payload: &payload,
             tag: if is(flags::SEALED) { &[0; 16] } else { &[] },
         }
         .bytes()
@@ -149,7 +154,7 @@ impl Step {
     }
 
     fn is_message(&self) -> bool {
-        self.kind == Kind::Data && self.flags & (flags::COALESCED | flags::SEALED) == 0
+        self.kind == Kind::Data && self.flags & flags::SEALED == 0
     }
 
     fn is_wanted(&self, setup: &Setup) -> bool {
@@ -180,4 +185,15 @@ impl Step {
             },
         }
     }
+}
+
+/// These bytes as the payload of so many messages: all of one length, but for the last, which may be empty.
+fn share(bytes: &[u8], messages: usize) -> Vec<u8> {
+    let each = bytes.len().div_ceil(messages);
+    let message = |at: usize| &bytes[(at * each).min(bytes.len())..((at + 1) * each).min(bytes.len())];
+    let behind_its_length = |message: &[u8]| {
+        let len = u16::try_from(message.len()).expect("a message is under 64 KiB");
+        [&len.to_le_bytes(), message].concat()
+    };
+    (0..messages).flat_map(|at| behind_its_length(message(at))).collect()
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use headcast_bench::load::Books;
+use headcast_bench::load::books::Arrivals;
 use headcast_bench::load::part::{self, Task};
 use rusteron_client::{Aeron, AeronFragmentClosureAssembler, AeronSubscription, Handlers};
 
@@ -18,12 +18,6 @@ struct Receiver {
     subscription: AeronSubscription,
     /// Puts messages together again that are longer than a frame; nothing where there are none.
     assembler: Option<AeronFragmentClosureAssembler>,
-}
-
-/// What a receiver's messages go to.
-struct Delivery<'a> {
-    books: &'a mut Books,
-    receiver: usize,
 }
 
 /// Does less and less while nothing comes, as Aeron's own clients do: spins, lets others run, sleeps for longer and
@@ -47,7 +41,7 @@ pub(crate) fn subscribe(task: &Task) -> io::Result<()> {
     part::subscribe_by(task, peers(task)?, |books| {
         let mut got = 0;
         for (at, receiver) in receivers.iter_mut().enumerate() {
-            got += receiver.poll(&mut Delivery { books, receiver: at })?;
+            got += receiver.poll(&mut books.arrivals(at))?;
         }
         if got > 0 {
             backoff.reset();
@@ -85,25 +79,18 @@ fn receivers(task: &Task, client: &Aeron, settings: &Settings) -> io::Result<Vec
 
 impl Receiver {
     /// Takes what is there; returns how many fragments that was.
-    fn poll(&mut self, delivery: &mut Delivery<'_>) -> io::Result<i32> {
+    fn poll(&mut self, arrivals: &mut Arrivals<'_>) -> io::Result<i32> {
         let Self { subscription, assembler } = self;
         let polled = match assembler {
-            None => subscription.poll_fn(|payload, _| delivery.take(payload), FRAGMENTS_MAX),
+            None => subscription.poll_fn(|payload, _| arrivals.take(payload), FRAGMENTS_MAX),
             Some(assembler) => assembler.poll(
                 subscription,
-                delivery,
-                |delivery, payload, _| delivery.take(payload),
+                arrivals,
+                |arrivals, payload, _| arrivals.take(payload),
                 FRAGMENTS_MAX,
             ),
         };
         polled.map_err(|error| failed("a subscription", &error))
-    }
-}
-
-impl Delivery<'_> {
-    #[inline]
-    fn take(&mut self, payload: &[u8]) {
-        self.books.take(self.receiver, payload);
     }
 }
 

@@ -87,7 +87,7 @@ impl<P: Protocol> Subscriber<P> {
 
 impl<P: Protocol> Reader for Subscriber<P> {
     #[inline]
-    fn read(&mut self, deliver: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    fn read(&mut self, deliver: &mut impl FnMut(&[u8])) -> io::Result<bool> {
         self.connection.receive(deliver)
     }
 

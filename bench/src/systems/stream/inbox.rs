@@ -49,7 +49,7 @@ impl Inbox {
         &mut self,
         protocol: &mut impl Protocol,
         out: &mut Vec<u8>,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut impl FnMut(&[u8]),
     ) -> io::Result<()> {
         if self.held == 0 {
             return Ok(());

@@ -50,6 +50,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Whether something is done where it can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
 /// Where the peers come from: exactly one of these.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Peers")]
@@ -146,6 +160,20 @@ pub(crate) struct Sending {
     /// The most datagrams in one system call; 1 turns sendmmsg off
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) send_batch: usize,
+    /// Whether small messages that queue while others go out share a datagram
+    ///
+    /// A message that finds nothing queued goes out at once and alone, and nothing waits to be joined by others. Plain UDP
+    /// receivers (--raw) get a datagram for each message in any case.
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t)]
+    pub(crate) packing: Switch,
+    /// Whether datagrams that queue go to each peer several at once, by UDP segmentation offload
+    ///
+    /// Where the kernel refuses that on the way to a peer, they go to it one by one, and are counted in gso_refused.
+    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t)]
+    pub(crate) gso: Switch,
+    /// How long sending several datagrams to each peer may take: so much later the last peer gets the first of them
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1ms")]
+    pub(crate) pass_max: Duration,
     /// By which way datagrams leave
     ///
     /// AF_XDP takes frames past the IP stack to the interface: less than half of the cost of a datagram, but also past

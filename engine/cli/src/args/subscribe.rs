@@ -44,6 +44,9 @@ pub(crate) struct Subscribe {
     /// The receive buffer to ask for, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub(crate) receive_buffer: usize,
+    /// Whether the kernel may hand over datagrams that follow one another in one piece, where it can
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) gro: common::Switch,
     #[command(flatten)]
     pub(crate) delivery: Delivery,
     #[command(flatten)]
@@ -133,7 +136,7 @@ pub(crate) struct Responding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RespondWith {
     /// A command that is run for each message: it reads the message from its standard input and writes the answer to its
-    /// standard output; HEADCAST_MESSAGE_PUBLISHER, _SESSION, _STREAM and _SEQ say which message it is
+    /// standard output; HEADCAST_MESSAGE_PUBLISHER, _SESSION, _STREAM, _SEQ and _PART say which message it is
     Exec,
     /// The application of --forward: it receives a datagram, and sends its answer to where that came from
     Forward,

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use headcast_recorder::Responder;
 use headcast_recorder::records::Record;
+use headcast_recorder::{Responder, Subject};
 use serde_json::{Value, json};
 
 /// Characters of a result that people are shown.
@@ -44,6 +44,7 @@ impl<W: Write> Printer<W> {
                 "session",
                 "stream",
                 "seq",
+                "part",
                 "said",
                 "recorded",
                 "responder",
@@ -82,7 +83,7 @@ fn print_text(record: &Record, out: &mut impl Write) -> io::Result<()> {
         subject.publisher,
         subject.session,
         subject.stream,
-        subject.seq,
+        number(subject),
         responder.publisher,
         shown(result)
     )?;
@@ -96,6 +97,15 @@ fn print_text(record: &Record, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The number of a message in its stream: its sequence, and behind a point its place in the datagram that it shared with
+/// those before it.
+fn number(subject: &Subject) -> String {
+    match subject.part {
+        0 => subject.seq.to_string(),
+        part => format!("{}.{part}", subject.seq),
+    }
 }
 
 /// A result on a line of its own length: what cannot be printed is escaped.
@@ -116,6 +126,7 @@ fn described(record: &Record) -> Value {
         "session": format!("{:016x}", subject.session),
         "stream": subject.stream,
         "seq": subject.seq,
+        "part": subject.part,
         "recorded": time(*recorded_ns),
         "recorded_ns": recorded_ns,
         "responder": responder.publisher,
@@ -168,6 +179,7 @@ fn print_csv<W: Write>(record: &Record, csv: &mut csv::Writer<W>) -> io::Result<
             format!("{:016x}", record.subject.session),
             record.subject.stream.to_string(),
             record.subject.seq.to_string(),
+            record.subject.part.to_string(),
             which.to_owned(),
             time(recorded_ns),
             responder.publisher.to_string(),
@@ -191,13 +203,12 @@ pub(super) fn time(unix_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headcast_recorder::Subject;
     use headcast_recorder::records::Divergence;
 
-    fn record(result: &[u8]) -> Record {
+    fn record(part: u16, result: &[u8]) -> Record {
         let responder = Responder { publisher: 7, session: 0xab };
         Record {
-            subject: Subject { publisher: 3, session: 0x10_0001, stream: 2, seq: 9 },
+            subject: Subject { publisher: 3, session: 0x10_0001, stream: 2, seq: 9, part },
             result: result.to_vec(),
             responder,
             address: "10.0.0.1:9".into(),
@@ -213,12 +224,12 @@ mod tests {
         }
     }
 
-    fn printed(as_json: bool, as_csv: bool, result: &[u8]) -> String {
+    fn printed(as_json: bool, as_csv: bool, part: u16, result: &[u8]) -> String {
         let mut bytes = Vec::new();
         let mut printer = Printer::new(as_json, as_csv, &mut bytes);
         printer
             .begin()
-            .and_then(|()| printer.print(&record(result)))
+            .and_then(|()| printer.print(&record(part, result)))
             .and_then(|()| printer.end())
             .expect("written");
         drop(printer);
@@ -227,7 +238,7 @@ mod tests {
 
     #[test]
     fn people_see_one_line_whatever_the_result_is() {
-        let text = printed(false, false, b"a\nb\x1b[2J\0\xff");
+        let text = printed(false, false, 0, b"a\nb\x1b[2J\0\xff");
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(
             text.contains("1970-01-01T00:00:01.500000000Z") && text.contains("0000000000100001"),
@@ -235,29 +246,36 @@ mod tests {
         );
         assert!(text.contains(r#""a\nb\u{1b}[2J\0"#), "{text}");
         assert!(text.contains(r#"responder 7 (00000000000000ab, 10.0.0.2:9) said "no, \"that\"""#), "{text}");
-        let long = printed(false, false, &[b'x'; 1000]);
+        let long = printed(false, false, 0, &[b'x'; 1000]);
         assert!(long.contains("xxx... (1000 bytes)\""), "{long}");
+        // The sequence stands there alone, unless the message was not the first of its datagram.
+        for (part, shown) in [(0, "         9 "), (1, "       9.1 "), (u16::MAX, "   9.65535 ")] {
+            let text = printed(false, false, part, b"x");
+            assert!(text.contains(&format!("0000000000100001      2 {shown}         7 ")), "{text}");
+        }
     }
 
     #[test]
     fn programs_get_everything_and_what_is_not_text_in_base64() {
-        let value: Value = serde_json::from_str(&printed(true, false, b"yes")).expect("JSON");
+        let value: Value = serde_json::from_str(&printed(true, false, 0, b"yes")).expect("JSON");
         assert_eq!(
-            (&value["result"], &value["seq"], &value["responses"]),
-            (&json!("yes"), &json!(9), &json!(5))
+            (&value["result"], &value["seq"], &value["part"], &value["responses"]),
+            (&json!("yes"), &json!(9), &json!(0), &json!(5))
         );
         assert_eq!(value["divergences"][0]["result"], "no, \"that\"");
-        let value: Value = serde_json::from_str(&printed(true, false, b"\xff\0")).expect("JSON");
+        let value: Value = serde_json::from_str(&printed(true, false, 2, b"\xff\0")).expect("JSON");
         assert_eq!((&value["result_base64"], &value["result"]), (&json!("/wA="), &Value::Null));
+        assert_eq!((&value["seq"], &value["part"]), (&json!(9), &json!(2)));
     }
 
     #[test]
     fn tables_have_a_line_for_each_who_said_something() {
-        let text = printed(false, true, b"a,\"b\"\nc");
+        let text = printed(false, true, 3, b"a,\"b\"\nc");
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("CSV");
         assert_eq!(rows.len(), 2);
-        assert_eq!((&rows[0][4], &rows[0][11], &rows[0][12]), ("first", "utf-8", "a,\"b\"\nc"));
-        assert_eq!((&rows[1][4], &rows[1][8], &rows[1][12]), ("other", "10.0.0.2:9", "no, \"that\""));
+        assert!(rows.iter().all(|row| (&row[3], &row[4]) == ("9", "3")), "{text}");
+        assert_eq!((&rows[0][5], &rows[0][12], &rows[0][13]), ("first", "utf-8", "a,\"b\"\nc"));
+        assert_eq!((&rows[1][5], &rows[1][9], &rows[1][13]), ("other", "10.0.0.2:9", "no, \"that\""));
     }
 }

@@ -15,16 +15,17 @@ pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
 /// What a message is known by.
 pub(super) trait Subject: Copy + Send + 'static {
     /// The same for a command: variables and their values.
-    fn environment(&self) -> [(&'static str, String); 4];
+    fn environment(&self) -> [(&'static str, String); 5];
 }
 
 impl Subject for Origin {
-    fn environment(&self) -> [(&'static str, String); 4] {
+    fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("HEADCAST_MESSAGE_PUBLISHER", self.publisher.to_string()),
             ("HEADCAST_MESSAGE_SESSION", self.session.to_string()),
             ("HEADCAST_MESSAGE_STREAM", self.stream.to_string()),
             ("HEADCAST_MESSAGE_SEQ", self.seq.to_string()),
+            ("HEADCAST_MESSAGE_PART", self.part.to_string()),
         ]
     }
 }

@@ -10,12 +10,13 @@ use super::tally::Count;
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
 impl Subject for u64 {
-    fn environment(&self) -> [(&'static str, String); 4] {
+    fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("HEADCAST_MESSAGE_PUBLISHER", "1".into()),
             ("HEADCAST_MESSAGE_SESSION", "2".into()),
             ("HEADCAST_MESSAGE_STREAM", "3".into()),
             ("HEADCAST_MESSAGE_SEQ", self.to_string()),
+            ("HEADCAST_MESSAGE_PART", "4".into()),
         ]
     }
 }

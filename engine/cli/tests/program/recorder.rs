@@ -13,8 +13,8 @@ use headcast_proto::{Datagram, Now, Sequencer, Session, Stored};
 
 use crate::support::until;
 
-/// A message by its session and its sequence: in these tests a publisher has one stream.
-type Subject = (Session, u64);
+/// A message by its session, its sequence and its part: in these tests a publisher has one stream.
+type Subject = (Session, u64, u16);
 
 pub(crate) struct Recorder {
     address: SocketAddr,
@@ -62,12 +62,18 @@ impl Recorder {
 
     /// Waits until so many responses are stored; returns their results in the order of the messages.
     pub(crate) fn results(&self, count: usize) -> Vec<String> {
+        self.responses(count).into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// The same with the sequence and the part of each message.
+    pub(crate) fn responses(&self, count: usize) -> Vec<((u64, u16), String)> {
         until("the responses come", || self.shared.rows.lock().expect("no panic").len() >= count);
         let rows = self.shared.rows.lock().expect("no panic").clone();
         assert_eq!(rows.len(), count, "{rows:?}");
         let rows: BTreeMap<Subject, Vec<u8>> = rows.into_iter().collect();
         assert_eq!(rows.len(), count, "each message has one response");
-        rows.into_values().map(|result| String::from_utf8(result).expect("text")).collect()
+        let response = |((_, seq, part), result)| ((seq, part), String::from_utf8(result).expect("text"));
+        rows.into_iter().map(response).collect()
     }
 }
 
@@ -90,14 +96,15 @@ impl Shared {
         while !self.stopped.load(SeqCst) {
             if let Ok((len, from)) = socket.recv_from(&mut bytes) {
                 let datagram = Datagram::parse(&bytes[..len]).expect("a valid datagram");
-                let (id, seq, result) = response::read(&datagram).expect("a response");
+                let (of, result) = response::read(&datagram).expect("a response");
                 let responder = (datagram.publisher(), datagram.session());
                 let held_from = response::held_from(&datagram);
                 let (stored, address) =
                     known.entry(responder).or_insert_with(|| (Stored::new(held_from), from));
                 *address = from;
                 if stored.observe(datagram.seq()) == Place::New {
-                    self.rows.lock().expect("no panic").push(((id.session, seq), result.to_vec()));
+                    let subject = (of.id.session, of.seq, of.part);
+                    self.rows.lock().expect("no panic").push((subject, result.to_vec()));
                 }
             }
             if self.silent.load(SeqCst) {

@@ -70,14 +70,16 @@ fn an_echo_comes_back_and_messages_are_printed_as_ever() {
 #[test]
 fn a_command_answers_each_message_and_one_that_fails_leaves_it_unanswered() {
     let recorder = Recorder::start();
-    let script = r#"read line; [ "$line" != bad ] || exit 3; echo "$HEADCAST_MESSAGE_STREAM/$HEADCAST_MESSAGE_SEQ $line""#;
+    let script = r#"read line; [ "$line" != bad ] || exit 3; echo "$HEADCAST_MESSAGE_STREAM/$HEADCAST_MESSAGE_SEQ.$HEADCAST_MESSAGE_PART $line""#;
     let (subscriber, port) = subscriber(
         &recorder,
         "--respond-with exec --respond-concurrency 2 --count 4",
         &["--", "sh", "-c", script],
     );
     publish(port, "one\ntwo\nbad\nfour\n");
-    assert_eq!(recorder.results(3), ["0/1 one\n", "0/2 two\n", "0/4 four\n"]);
+    for (((seq, part), result), line) in recorder.responses(3).into_iter().zip(["one", "two", "four"]) {
+        assert_eq!(result, format!("0/{seq}.{part} {line}\n"));
+    }
     let output = subscriber.wait();
     assert!(output.status.success(), "a message without an answer is counted: {}", stderr(&output));
     assert_eq!(stdout(&output), "one\ntwo\nbad\nfour\n");

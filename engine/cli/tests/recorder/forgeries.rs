@@ -43,7 +43,6 @@ pub(crate) fn all() -> Vec<Forgery> {
         changed("fragment", at::INDEX, [1, 0]),
         changed("fragment", at::FRAGMENTS, [2, 0]),
         changed("fragment", at::FLAGS, [0x0a]),
-        changed("body", at::SUBJECT_ZERO, [1, 0]),
         changed("body", at::SUBJECT_SEQ, 0u64.to_le_bytes()),
         changed("stream", at::STREAM, [1, 0]),
         changed("unexpected", at::VERSION_KIND, [Kind::Data.first_byte()]),

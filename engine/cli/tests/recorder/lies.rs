@@ -46,7 +46,7 @@ pub(crate) fn answer_all(responders: u32, messages: u64, mut say: impl FnMut(u32
 /// came first, as were not. Returns how many differ.
 pub(crate) fn check(tables: &Tables, responders: u32, messages: u64) -> u64 {
     assert_eq!(tables.messages.len() as u64, messages);
-    for ((_, _, stream, seq), state) in &tables.messages {
+    for ((_, _, stream, seq, _), state) in &tables.messages {
         assert_eq!((*stream, state.responses), (STREAM, u64::from(responders)), "{seq}");
         let lies = lies(responders, *seq);
         let is_lie = state.result == format!("{seq} is wrong").as_bytes();

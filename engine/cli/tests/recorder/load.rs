@@ -59,18 +59,22 @@ impl Speaker {
         Self { responder: builder.build().expect("a responder"), sent: Arc::default() }
     }
 
-    /// Responds to a message; false if as much is held as may be.
-    pub(crate) fn say(&self, stream: u16, seq: u64, result: &[u8]) -> bool {
-        let id = StreamId { publisher: 9, session: Self::SESSION, stream };
-        self.say_to(id, seq, result)
+    /// The stream of this number.
+    pub(crate) fn stream(stream: u16) -> StreamId {
+        StreamId { publisher: 9, session: Self::SESSION, stream }
     }
 
-    pub(crate) fn say_to(&self, id: StreamId, seq: u64, result: &[u8]) -> bool {
+    /// Responds to a message that came alone; false if as much is held as may be.
+    pub(crate) fn say(&self, stream: u16, seq: u64, result: &[u8]) -> bool {
+        self.say_to(Self::stream(stream), seq, 0, result)
+    }
+
+    pub(crate) fn say_to(&self, id: StreamId, seq: u64, part: u16, result: &[u8]) -> bool {
         // Held over both, so that whoever looks sees all that may be acknowledged.
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.responder.respond_to(id, seq, result) {
+        match self.responder.respond_to(id, seq, part, result) {
             Ok(()) => {
-                let subject = (id.publisher, id.session.to_bits(), id.stream, seq);
+                let subject = (id.publisher, id.session.to_bits(), id.stream, seq, part);
                 sent.push(Answer { subject, result: result.to_vec() });
                 true
             }
@@ -177,9 +181,10 @@ fn respond(speaker: &Speaker, stop: &AtomicBool, responses: u32) {
     let mut next = 1;
     while !stop.load(SeqCst) {
         for _ in 0..responses {
-            let (seq, stream) = (next / 2 + 1, if next % 2 == 0 { SHARED } else { own });
-            let result = if is_lie(id, stream, seq) { format!("no {seq}") } else { format!("ok {seq}") };
-            if !speaker.say(stream, seq, result.as_bytes()) {
+            let (message, stream) = (next / 2 + 1, if next % 2 == 0 { SHARED } else { own });
+            let word = if is_lie(id, stream, message) { "no" } else { "ok" };
+            let (seq, part) = place(message);
+            if !speaker.say_to(Speaker::stream(stream), seq, part, format!("{word} {message}").as_bytes()) {
                 break;
             }
             next += 1;
@@ -188,7 +193,16 @@ fn respond(speaker: &Speaker, stop: &AtomicBool, responses: u32) {
     }
 }
 
+/// The sequence and the part of a message: now one comes alone, now two or three share a datagram.
+fn place(message: u64) -> (u64, u16) {
+    const FIRST_OF: [u64; 3] = [0, 1, 3];
+    let (round, nth) = ((message - 1) / 6, (message - 1) % 6);
+    let datagram = FIRST_OF.partition_point(|first| *first <= nth) - 1;
+    let part = u16::try_from(nth - FIRST_OF[datagram]).expect("at most two");
+    (3 * round + datagram as u64 + 1, part)
+}
+
 /// Whether a responder says something else than the others.
-fn is_lie(id: u32, stream: u16, seq: u64) -> bool {
-    stream == SHARED && seq % 11 == u64::from(id % 5)
+fn is_lie(id: u32, stream: u16, message: u64) -> bool {
+    stream == SHARED && message % 11 == u64::from(id % 5)
 }

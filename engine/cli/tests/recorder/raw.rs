@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use headcast::{Session, StreamId, clock};
-use headcast_proto::response::{self, RESPONSE_ROOM};
+use headcast_proto::response::{self, RESPONSE_ROOM, Subject};
 use headcast_proto::{Datagram, Sequencer, body};
 
 use crate::support::{SOON, now};
@@ -25,7 +25,6 @@ pub(crate) mod at {
     pub(crate) const EXTENSION_LEN: usize = 40;
     pub(crate) const EXTENSION_KIND: usize = 42;
     pub(crate) const HELD_FROM: usize = 48;
-    pub(crate) const SUBJECT_ZERO: usize = 62;
     pub(crate) const SUBJECT_SESSION: usize = 64;
     pub(crate) const SUBJECT_SEQ: usize = 72;
 }
@@ -36,8 +35,8 @@ pub(crate) fn response(responder: u32, result: &[u8]) -> Vec<u8> {
     datagram.extend(result);
     let now = clock::now();
     let mut sequencer = Sequencer::new(responder, Session::new(now.unix_ns / 1_000_000, 1), 0);
-    let subject = StreamId { publisher: 9, session: Session::new(1_750_000_000_000, 2), stream: 3 };
-    response::seal(&mut sequencer, &mut datagram, now, subject, 1);
+    let id = StreamId { publisher: 9, session: Session::new(1_750_000_000_000, 2), stream: 3 };
+    response::seal(&mut sequencer, &mut datagram, now, Subject { id, seq: 1, part: 0 });
     datagram
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use postgres::fallible_iterator::FallibleIterator as _;
 use rusqlite::OpenFlags;
 
-/// A message: publisher, session, stream, sequence.
-pub(crate) type Subject = (u32, u64, u16, u64);
+/// A message: publisher, session, stream, sequence, part.
+pub(crate) type Subject = (u32, u64, u16, u64, u16);
 /// A run of a responder: its number and its session.
 pub(crate) type Who = (u32, u64);
 
@@ -75,23 +75,25 @@ fn load(rows: &mut dyn Rows) -> Tables {
         whos.insert(of[0], who);
         assert!(tables.responders.insert(who, of[3].cast_unsigned()).is_none(), "{who:?} is there twice");
     });
-    let subject = |stream: i64, seq: i64| {
+    let subject = |stream: i64, seq: i64, part: i64| {
         let (publisher, session, stream) = streams[&stream];
-        (publisher, session, stream, seq.cast_unsigned())
+        (publisher, session, stream, seq.cast_unsigned(), number(part))
     };
-    let sql = "SELECT stream_id, seq, responder_id, recorded_ns, responses, divergent, result FROM messages";
-    rows.each(sql, 6, &mut |of, result| {
-        let subject = subject(of[0], of[1]);
-        let (responses, divergent) = (of[4].cast_unsigned(), of[5].cast_unsigned());
-        let state = State { result, responder: whos[&of[2]], recorded_ns: of[3], responses, divergent };
+    let sql =
+        "SELECT stream_id, seq, part, responder_id, recorded_ns, responses, divergent, result FROM messages";
+    rows.each(sql, 7, &mut |of, result| {
+        let subject = subject(of[0], of[1], of[2]);
+        let (responses, divergent) = (of[5].cast_unsigned(), of[6].cast_unsigned());
+        let state = State { result, responder: whos[&of[3]], recorded_ns: of[4], responses, divergent };
         assert!(tables.messages.insert(subject, state).is_none(), "{subject:?} is there twice");
     });
     for (table, into) in [("responses", &mut tables.responses), ("divergences", &mut tables.divergences)] {
-        let sql =
-            format!("SELECT stream_id, seq, responder_id, response_seq, recorded_ns, result FROM {table}");
-        rows.each(&sql, 5, &mut |of, result| {
-            let said = Said { subject: subject(of[0], of[1]), result, recorded_ns: of[4] };
-            let key = (whos[&of[2]], of[3].cast_unsigned());
+        let sql = format!(
+            "SELECT stream_id, seq, part, responder_id, response_seq, recorded_ns, result FROM {table}"
+        );
+        rows.each(&sql, 6, &mut |of, result| {
+            let said = Said { subject: subject(of[0], of[1], of[2]), result, recorded_ns: of[5] };
+            let key = (whos[&of[3]], of[4].cast_unsigned());
             assert!(into.insert(key, said).is_none(), "{key:?} is there twice in {table}");
         });
     }

@@ -71,7 +71,7 @@ fn kills_of_responders_lose_nothing_that_was_acknowledged<S: Site>() {
 /// What every process says: the same to the same message.
 fn answer(seq: u64) -> Answer {
     let result = format!("{seq} is done").into_bytes();
-    Answer { subject: (9, Speaker::SESSION.to_bits(), STREAM, seq), result }
+    Answer { subject: (9, Speaker::SESSION.to_bits(), STREAM, seq, 0), result }
 }
 
 /// A process that responds until it is killed.

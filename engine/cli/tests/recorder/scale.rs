@@ -27,7 +27,7 @@ fn a_hundred_responders_make_one_row_a_message<S: Site>() {
     recorder.until_ready();
     let responders: Vec<Responder> = (0..RESPONDERS).map(|n| responder(n, recorder.address())).collect();
     lies::answer_all(RESPONDERS, messages, |of, seq, result| {
-        match responders[of as usize].respond_to(SUBJECT, seq, result) {
+        match responders[of as usize].respond_to(SUBJECT, seq, 0, result) {
             Ok(()) => true,
             Err(RespondError::Full) => false,
             Err(error) => panic!("{error}"),

@@ -61,15 +61,17 @@ fn numbers_at_their_ends_are_stored_as_they_are<S: Site>() {
                 for stream in [0, u16::MAX] {
                     for seq in [1, u64::from(u32::MAX), LAST - 1, LAST] {
                         let id = StreamId { publisher, session: Session::from_bits(session), stream };
-                        assert!(speaker.say_to(id, seq, b"done"));
+                        for part in [0, 1, u16::MAX] {
+                            assert!(speaker.say_to(id, seq, part, b"done"));
+                        }
                     }
                 }
             }
         }
     }
     let tables = load::finish(&site, &speakers);
-    assert_eq!(tables.messages.len(), 3 * 3 * 2 * 4);
-    assert_eq!(tables.messages[&(u32::MAX, LAST, u16::MAX, LAST)].responses, 2);
+    assert_eq!(tables.messages.len(), 3 * 3 * 2 * 4 * 3);
+    assert_eq!(tables.messages[&(u32::MAX, LAST, u16::MAX, LAST, u16::MAX)].responses, 2);
     recorder.terminate().totals();
 }
 

@@ -7,7 +7,7 @@ use headcast_proto::{Now, Sequencer};
 
 use super::cutting::Origin;
 use super::packing::Packing;
-use super::{Backlog, Publisher};
+use super::{Backlog, Pass, Publisher};
 use crate::clock;
 use crate::error::PublishError;
 use crate::ingress::{Held, Ingress};
@@ -53,12 +53,12 @@ impl Publisher {
     #[cold]
     pub(super) fn drop_oldest(&mut self) {
         let oldest = self.schedule.oldest();
-        if let Some(pass) =
-            self.pass.filter(|pass| (pass.seq..pass.seq + pass.count as u64).contains(&oldest))
-        {
+        let going_out = |pass: &Pass| (pass.seq..pass.seq + pass.count as u64).contains(&oldest);
+        if let Some(pass) = self.pass.filter(going_out) {
             self.set_aside(pass, clock::mono_ns());
         }
-        if !self.schedule.has_room() {
+        // What was set aside may have been the last copy.
+        if self.schedule.oldest() == oldest {
             let dropped = self.schedule.drop_oldest();
             self.counters.dropped_oldest.add(dropped.unsent.into());
         }

@@ -124,7 +124,7 @@ impl Sending {
             let Some(accepted) = self.shared.queue.pop() else { return false };
             let mut datagram = accepted.datagram;
             let now = clock::now();
-            let seq = response::seal(&mut self.sequencer, &mut datagram, now, accepted.subject, accepted.seq);
+            let seq = response::seal(&mut self.sequencer, &mut datagram, now, accepted.subject);
             let own = self.outstanding.accept();
             debug_assert_eq!(own, Some(seq), "both count from 1, one by one");
             let at = self.place(seq);

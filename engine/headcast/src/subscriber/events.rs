@@ -49,14 +49,16 @@ pub(super) struct Pending {
     event: Event<'static>,
     /// The message told last: the place of its publisher, and where it stands.
     kept: (usize, Origin),
-    /// What of the datagram at hand that comes after it.
-    pub(super) after: Ready,
+    /// What of the datagram at hand comes after it, and what comes before the next one then.
+    pub(super) after: (Ready, Before),
 }
+
+const NOTHING: (Ready, Before) = (Ready::Nothing, Before::Nothing);
 
 impl Pending {
     pub(super) fn nothing() -> Self {
         let id = StreamId { publisher: 0, session: Session::from_bits(0), stream: 0 };
-        Self { event: Event::Ended { id }, kept: (0, Origin::NONE), after: Ready::Nothing }
+        Self { event: Event::Ended { id }, kept: (0, Origin::NONE), after: NOTHING }
     }
 }
 
@@ -66,12 +68,8 @@ impl Subscriber {
     pub(super) fn next_pending(&mut self) -> Ready {
         let counters = &self.counters;
         let Some(event) = self.receiver.event() else {
-            let after = std::mem::replace(&mut self.pending.after, Ready::Nothing);
-            self.before = Before::Nothing;
-            if after == Ready::Part {
-                self.before = Before::Part;
-                return self.next_part();
-            }
+            let after;
+            (after, self.before) = std::mem::replace(&mut self.pending.after, NOTHING);
             return after;
         };
         self.pending.event = match event {

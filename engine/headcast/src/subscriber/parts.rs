@@ -3,7 +3,7 @@
 use headcast_proto::{Datagram, body};
 
 use super::message::Origin;
-use super::{Ready, Subscriber};
+use super::{Before, Subscriber};
 
 /// Which message of the datagram at hand is handed on.
 pub(super) struct Parts {
@@ -33,7 +33,7 @@ impl Parts {
 impl Subscriber {
     /// Goes on to the next message of the datagram at hand, which there is.
     #[inline]
-    pub(super) fn next_part(&mut self) -> Ready {
+    pub(super) fn next_part(&mut self) {
         let Self { parts, mailbox, before, .. } = self;
         let datagram = mailbox.inbox.segment();
         // It was checked as a whole: nothing ends early.
@@ -41,9 +41,6 @@ impl Subscriber {
         (parts.from, parts.to) = (at.start, at.end);
         parts.origin.part = parts.next;
         parts.next = parts.next.wrapping_add(1);
-        if parts.to >= datagram.len() {
-            *before = super::Before::Nothing;
-        }
-        Ready::Part
+        *before = if parts.to < datagram.len() { Before::Part } else { Before::Nothing };
     }
 }

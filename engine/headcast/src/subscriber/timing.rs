@@ -13,11 +13,16 @@ use crate::address::reachable;
 use crate::clock;
 
 impl Subscriber {
-    /// Nothing is there to be received: does what is due, and arms the timer for the rest. Returns whether there
-    /// may be something to hand on.
+    /// Nothing is there to be received, as far as is known: does what is due, and arms the timer for the rest. Returns
+    /// whether there may be something to hand on.
     pub(super) fn keep_time(&mut self) -> io::Result<bool> {
         self.behind = 0;
         self.show();
+        // What is due has to wait for what has come meanwhile: it may be what was missing.
+        let unsure = std::mem::take(&mut self.drained);
+        if self.finishing && unsure {
+            return Ok(true);
+        }
         if self.finishing {
             self.finishing = self.receiver.finish();
             self.before = Before::Event;
@@ -29,7 +34,9 @@ impl Subscriber {
         }
         self.now = clock::now();
         if deadline_ns <= self.now.mono_ns {
-            self.tick();
+            if !unsure {
+                self.tick();
+            }
             return Ok(true);
         }
         self.timer.arm(deadline_ns, self.now.mono_ns)?;

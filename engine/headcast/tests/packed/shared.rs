@@ -50,6 +50,19 @@ fn what_a_header_says_is_true_of_every_message_of_its_datagram() {
 }
 
 #[test]
+fn an_extension_in_front_of_them_is_passed_over() {
+    let (mut to, mut from) = pair(|builder| builder);
+    let datagrams = [messages([5, 0, 6]), messages([7])];
+    for datagram in &datagrams {
+        let mut bytes = from.shared(datagram);
+        bytes[1] |= headcast_proto::header::flags::EXTENDED;
+        bytes.splice(40..40, [8, 0, 0x80, 1, 1, 2, 3, 4]);
+        from.send(&bytes);
+    }
+    assert_eq!(places(&take(&mut to, &from)), places_of(1, &datagrams));
+}
+
+#[test]
 fn a_copy_brings_nothing_and_a_later_one_all_that_the_first_would_have() {
     let (mut to, mut from) = pair(|builder| builder);
     let datagrams = [messages([3, 4]), messages([5, 6, 7])];

@@ -1,12 +1,13 @@
 //! A publisher made by hand, and what a subscriber makes of its datagrams.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use headcast::clock::now;
 use headcast::{Origin, Session, Subscriber, SubscriberBuilder};
-use headcast_proto::{HEADER_LEN, Now, Sequencer};
+use headcast_proto::{HEADER_LEN, Sequencer};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 
 /// A message as it was handed on.
@@ -75,11 +76,6 @@ impl Sender {
         assert_eq!(sent, train.len());
         Ok(())
     }
-}
-
-pub(crate) fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    Now { mono_ns: 0, unix_ns: u64::try_from(since.as_nanos()).expect("before 2554") }
 }
 
 /// A subscriber on loopback, and somebody who sends to it.

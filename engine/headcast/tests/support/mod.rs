@@ -165,6 +165,10 @@ pub(crate) fn assert_booked(publisher: &Publisher) {
     let c = publisher.counters();
     let sent = c.sent_first.get() + c.sent_later.get() + c.sent_heartbeats.get();
     assert_eq!(c.offered.get(), sent + c.rejected.get() + c.transient.get() + c.quarantined.get(), "{c:?}");
-    assert_eq!(c.messages.get() + c.fragments.get(), c.passes_first.get() + c.dropped_oldest.get(), "{c:?}");
+    assert_eq!(
+        c.messages.get() + c.fragments.get(),
+        c.packed.get() + c.passes_first.get() + c.dropped_oldest.get(),
+        "{c:?}"
+    );
     assert_eq!(c.asked.get(), outcomes(c), "{c:?}");
 }

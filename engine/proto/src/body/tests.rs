@@ -64,6 +64,21 @@ fn every_length_of_a_first_message_is_compared_with_every_short_payload() {
 }
 
 #[test]
+fn a_message_is_found_where_its_length_stands_or_not_at_all() {
+    let payload = [1, 0, 7, 0, 0, 2, 0, 8, 9, 3, 0, 1];
+    let mut at = 0;
+    for message in coalesced(&payload) {
+        let found = coalesced_at(&payload, at).expect("as the iterator finds it");
+        assert_eq!((&payload[found.clone()], found.start), (message, at + 2));
+        at = found.end;
+    }
+    assert_eq!(at, 9);
+    for nowhere in [9, 10, 11, 12, 13, usize::MAX - 1, usize::MAX] {
+        assert_eq!(coalesced_at(&payload, nowhere), None, "{nowhere}");
+    }
+}
+
+#[test]
 fn a_body_is_of_its_length_and_no_other() {
     for len in 0..=64 {
         let zeros = vec![0; len];

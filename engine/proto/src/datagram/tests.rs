@@ -177,19 +177,20 @@ fn what_the_kinds_demand_is_checked() {
     assert_eq!(nak(1, &[entry(u64::MAX, 0)]), None);
     assert_eq!(nak(1, &[entry(u64::MAX, 1)]), Some(Refusal::Body));
 
-    let response = |zero: u16, seq: u64| {
+    let response = |part: u16, seq: u64| {
         let head = ResponseHead {
             publisher: 1.into(),
             stream: 0.into(),
-            zero: zero.into(),
+            part: part.into(),
             session: 2.into(),
             seq: seq.into(),
         };
         refusal(&of_kind(Kind::Response, &[head.as_bytes(), b"result"].concat()))
     };
     assert_eq!(response(0, 1), None);
-    assert_eq!(response(1, 1), Some(Refusal::Body));
+    assert_eq!(response(u16::MAX, 1), None, "any message of a datagram");
     assert_eq!(response(0, 0), Some(Refusal::Body));
+    assert_eq!(response(1, 0), Some(Refusal::Body));
 
     let ack =
         Ack { publisher: 1.into(), zero: 0.into(), session: 2.into(), next: 3.into(), bitmap: 0.into() };

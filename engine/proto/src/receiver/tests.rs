@@ -11,6 +11,7 @@ mod holes;
 mod joining;
 mod order;
 mod parts;
+mod shared;
 mod silence;
 mod source;
 

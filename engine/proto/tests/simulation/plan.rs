@@ -50,6 +50,8 @@ pub(crate) struct PublisherPlan {
     /// How many messages are longer than a datagram, and of how many parts they are at most.
     pub(crate) long: f64,
     pub(crate) parts_max: u16,
+    /// How often several messages wait together, and go out in one datagram.
+    pub(crate) packed: f64,
     pub(crate) shape: Shape,
     /// How late it learns of a change of its peers.
     pub(crate) lookup_ns: u64,

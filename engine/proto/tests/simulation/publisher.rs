@@ -14,7 +14,7 @@ use crate::checks::copies::Copies;
 use crate::checks::{Checked, ensure};
 use crate::mail::{Address, Mail, Purpose};
 use crate::plan::PublisherPlan;
-use crate::records::{Published, Records, Shape, payload};
+use crate::records::{Published, Records, Shape, payload, shared_payload};
 
 /// One run of a publisher.
 #[derive(Debug)]
@@ -119,16 +119,43 @@ impl Publisher {
             } else {
                 self.sequencer.seal_fragment(&mut datagram, now, index, parts)
             };
-            self.schedule.push();
-            self.stream_bytes += datagram.len() as u64;
-            let timestamp = Datagram::parse(&datagram).map_or(0, |sealed| sealed.timestamp());
-            self.sent.timestamps_increase(timestamp)?;
-            let published = Published { first, count: parts, timestamp };
-            records.all[self.record].datagrams.push(published);
-            let slot = self.slot(seq);
-            self.ring[slot] = datagram;
+            self.store(seq, datagram, Published { first, count: parts, shared: 0, timestamp: 0 }, records)?;
         }
         Ok(Some(first))
+    }
+
+    /// Takes in so many messages that go out in one datagram. Returns its sequence, if there was room.
+    pub(crate) fn publish_shared(
+        &mut self,
+        shared: u16,
+        now: Now,
+        records: &mut Records,
+    ) -> Checked<Option<u64>> {
+        if self.ended_ns.is_some() || !self.make_room(1) {
+            return Ok(None);
+        }
+        let first = self.sequencer.last_seq() + 1;
+        let mut datagram = vec![0; HEADER_LEN];
+        for part in 0..shared {
+            shared_payload(self.id, self.shape, first, part, &mut self.message);
+            datagram.extend_from_slice(&(self.message.len() as u16).to_le_bytes());
+            datagram.extend_from_slice(&self.message);
+        }
+        let seq = self.sequencer.seal_coalesced(&mut datagram, now, shared);
+        self.store(seq, datagram, Published { first, count: 1, shared, timestamp: 0 }, records)?;
+        Ok(Some(seq))
+    }
+
+    /// Keeps a sealed datagram until it has gone out, and after that for whoever asks.
+    fn store(&mut self, seq: u64, datagram: Vec<u8>, published: Published, records: &mut Records) -> Checked {
+        self.schedule.push();
+        self.stream_bytes += datagram.len() as u64;
+        let timestamp = Datagram::parse(&datagram).map_or(0, |sealed| sealed.timestamp());
+        self.sent.timestamps_increase(timestamp)?;
+        records.all[self.record].datagrams.push(Published { timestamp, ..published });
+        let slot = self.slot(seq);
+        self.ring[slot] = datagram;
+        Ok(())
     }
 
     fn make_room(&mut self, parts: usize) -> bool {

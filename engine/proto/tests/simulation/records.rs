@@ -22,12 +22,28 @@ pub(crate) struct Published {
     /// The first sequence of the message that it is part of, and how many parts that has.
     pub(crate) first: u64,
     pub(crate) count: u16,
+    /// How many messages share it; 0 if it was not made for several.
+    pub(crate) shared: u16,
     pub(crate) timestamp: u64,
 }
 
 impl Published {
     pub(crate) fn last(&self) -> u64 {
         self.first + u64::from(self.count) - 1
+    }
+
+    /// How many messages it brings, or its message's parts together.
+    pub(crate) fn messages(&self) -> u16 {
+        self.shared.max(1)
+    }
+
+    /// What message `part` of it is, of a stream whose messages have this shape.
+    pub(crate) fn payload(&self, id: StreamId, shape: Shape, part: u16, out: &mut Vec<u8>) {
+        if self.shared > 0 {
+            shared_payload(id, shape, self.first, part, out);
+        } else {
+            payload(id, shape, self.first, self.count, out);
+        }
     }
 }
 
@@ -70,6 +86,12 @@ pub(crate) struct Shape {
     pub(crate) part: usize,
     /// Whether the last is as long; otherwise it may be shorter, even empty.
     pub(crate) full: bool,
+}
+
+/// Message `part` of those that share the datagram with this sequence: up to as long as a part, even empty.
+pub(crate) fn shared_payload(id: StreamId, shape: Shape, seq: u64, part: u16, out: &mut Vec<u8>) {
+    let one = Shape { part: shape.part, full: false };
+    payload(id, one, seq ^ u64::from(part + 1) << 40, 1, out);
 }
 
 /// The payload of the message that begins with sequence `first` and has `count` parts.

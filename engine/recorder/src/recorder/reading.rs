@@ -14,7 +14,7 @@ pub(super) fn read<'a>(
     source: SocketAddr,
     received_ns: u64,
 ) -> Result<Response<'a>, Refusal> {
-    let (subject, subject_seq, result) = response::read(datagram).ok_or(Refusal::Unexpected)?;
+    let (subject, result) = response::read(datagram).ok_or(Refusal::Unexpected)?;
     if datagram.flags() & flags::SEALED != 0 {
         return Err(Refusal::Sealed);
     }
@@ -23,11 +23,12 @@ pub(super) fn read<'a>(
     }
     let (session, seq) = (datagram.session().to_bits(), datagram.seq());
     let own = StreamId { publisher: datagram.publisher(), session: datagram.session(), stream: 0 };
-    if !response::is_storable(own, 1) || !response::is_storable(subject, 1) {
+    if !response::is_storable(own, 1) || !response::is_storable(subject.id, 1) {
         return Err(Refusal::SessionImplausible);
     }
     let held_from = response::held_from(datagram);
-    if !response::is_storable(own, seq) || !response::is_storable(subject, subject_seq) || held_from > seq {
+    if !response::is_storable(own, seq) || !response::is_storable(subject.id, subject.seq) || held_from > seq
+    {
         return Err(Refusal::Sequence);
     }
     if seq - held_from >= SPAN {
@@ -40,10 +41,11 @@ pub(super) fn read<'a>(
         source,
         received_ns,
         subject: Subject {
-            publisher: subject.publisher,
-            session: subject.session.to_bits(),
-            stream: subject.stream,
-            seq: subject_seq,
+            publisher: subject.id.publisher,
+            session: subject.id.session.to_bits(),
+            stream: subject.id.stream,
+            seq: subject.seq,
+            part: subject.part,
         },
         result,
     })

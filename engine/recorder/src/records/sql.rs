@@ -22,6 +22,7 @@ pub(super) struct Position {
     pub(super) recorded_ns: i64,
     pub(super) stream_id: i64,
     pub(super) seq: i64,
+    pub(super) part: i64,
 }
 
 /// The next messages after a position, and the arguments of the statement.
@@ -31,7 +32,7 @@ pub(super) struct Position {
 /// that nothing has to be sorted.
 pub(super) fn messages(filter: &Filter, after: Option<Position>, rows_max: usize) -> (String, Vec<i64>) {
     let mut statement = "
-        SELECT m.recorded_ns, m.stream_id, m.seq, s.publisher, s.session, s.stream, m.result,
+        SELECT m.recorded_ns, m.stream_id, m.seq, m.part, s.publisher, s.session, s.stream, m.result,
             r.publisher, r.session, r.address, m.responses, m.divergent
         FROM messages m CROSS JOIN streams s CROSS JOIN responders r
         WHERE s.id = m.stream_id AND r.id = m.responder_id"
@@ -53,36 +54,42 @@ pub(super) fn messages(filter: &Filter, after: Option<Position>, rows_max: usize
     if filter.divergent {
         statement.push_str(" AND m.divergent > 0");
     }
-    if let Some(Position { recorded_ns, stream_id, seq }) = after {
+    if let Some(Position { recorded_ns, stream_id, seq, part }) = after {
         let first = arguments.len() + 1;
-        arguments.extend([recorded_ns, stream_id, seq]);
+        arguments.extend([recorded_ns, stream_id, seq, part]);
         let _ = write!(
             statement,
-            " AND (m.recorded_ns, m.stream_id, m.seq) > (${first}, ${}, ${})",
+            " AND (m.recorded_ns, m.stream_id, m.seq, m.part) > (${first}, ${}, ${}, ${})",
             first + 1,
-            first + 2
+            first + 2,
+            first + 3
         );
     }
-    let _ = write!(statement, " ORDER BY m.recorded_ns, m.stream_id, m.seq LIMIT {rows_max}");
+    let _ = write!(statement, " ORDER BY m.recorded_ns, m.stream_id, m.seq, m.part LIMIT {rows_max}");
     (statement, arguments)
 }
 
 pub(super) fn record(row: &dyn Row) -> Result<(Position, Record), StoreError> {
-    let position =
-        Position { recorded_ns: row.integer(0)?, stream_id: row.integer(1)?, seq: row.integer(2)? };
+    let position = Position {
+        recorded_ns: row.integer(0)?,
+        stream_id: row.integer(1)?,
+        seq: row.integer(2)?,
+        part: row.integer(3)?,
+    };
     let record = Record {
         subject: Subject {
-            publisher: number(row.integer(3)?),
-            session: row.integer(4)?.cast_unsigned(),
-            stream: u16::try_from(row.integer(5)?).unwrap_or(u16::MAX),
+            publisher: number(row.integer(4)?),
+            session: row.integer(5)?.cast_unsigned(),
+            stream: small(row.integer(6)?),
             seq: position.seq.cast_unsigned(),
+            part: small(position.part),
         },
-        result: row.bytes(6)?,
-        responder: responder(row, 7)?,
-        address: row.text(9)?,
+        result: row.bytes(7)?,
+        responder: responder(row, 8)?,
+        address: row.text(10)?,
         recorded_ns: position.recorded_ns.cast_unsigned(),
-        responses: row.integer(10)?.cast_unsigned(),
-        divergent: row.integer(11)?.cast_unsigned(),
+        responses: row.integer(11)?.cast_unsigned(),
+        divergent: row.integer(12)?.cast_unsigned(),
         divergences: Vec::new(),
     };
     Ok((position, record))
@@ -91,7 +98,7 @@ pub(super) fn record(row: &dyn Row) -> Result<(Position, Record), StoreError> {
 pub(super) const DIVERGENCES: &str = "
     SELECT r.publisher, r.session, r.address, d.result, d.recorded_ns
     FROM divergences d JOIN responders r ON r.id = d.responder_id
-    WHERE d.stream_id = $1 AND d.seq = $2
+    WHERE d.stream_id = $1 AND d.seq = $2 AND d.part = $3
     ORDER BY d.recorded_ns, r.publisher, r.session, d.response_seq";
 
 pub(super) fn divergence(row: &dyn Row) -> Result<Divergence, StoreError> {
@@ -140,6 +147,11 @@ fn responder(row: &dyn Row, column: usize) -> Result<Responder, StoreError> {
         publisher: number(row.integer(column)?),
         session: row.integer(column + 1)?.cast_unsigned(),
     })
+}
+
+/// A stream's number, or a part; a recorder stores no other.
+fn small(stored: i64) -> u16 {
+    u16::try_from(stored).unwrap_or(u16::MAX)
 }
 
 /// A publisher's number; a recorder stores no other.

@@ -76,11 +76,18 @@ impl From<Subject> for Stream {
     }
 }
 
+/// Which message a row is of, in the order of their keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Key {
+    pub(super) stream_id: i64,
+    pub(super) seq: u64,
+    pub(super) part: u16,
+}
+
 /// What a batch says about one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row<'a> {
-    pub(super) stream_id: i64,
-    pub(super) seq: u64,
+    pub(super) key: Key,
     /// The first result in the batch, who said it, and when it was received.
     pub(super) result: &'a [u8],
     pub(super) responder_id: i64,
@@ -88,13 +95,6 @@ pub(super) struct Row<'a> {
     /// Responses in the batch, and how many of them differ from `result`.
     pub(super) responses: i64,
     pub(super) divergent: i64,
-}
-
-impl Row<'_> {
-    /// Which message it is of.
-    pub(super) fn key(&self) -> (i64, u64) {
-        (self.stream_id, self.seq)
-    }
 }
 
 /// What became of rows.
@@ -118,16 +118,14 @@ pub(super) struct Mismatch {
 /// Divergent responses that a message has more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amendment {
-    pub(super) stream_id: i64,
-    pub(super) seq: u64,
+    pub(super) key: Key,
     pub(super) divergent: i64,
 }
 
 /// Who said what about a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said<'a> {
-    pub(super) stream_id: i64,
-    pub(super) seq: u64,
+    pub(super) key: Key,
     pub(super) responder_id: i64,
     pub(super) response_seq: u64,
     pub(super) result: &'a [u8],

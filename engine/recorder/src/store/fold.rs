@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::backend::{Amendment, Mismatch, Row, Said, Stream};
+use super::backend::{Amendment, Key, Mismatch, Row, Said, Stream};
 use super::known::Known;
 use crate::Response;
 
@@ -20,10 +20,8 @@ pub(super) struct Fresh<'a> {
 impl<'a> Fresh<'a> {
     /// The response as it is stored.
     pub(super) fn said(&self, rows: &[Row<'_>]) -> Said<'a> {
-        let Row { stream_id, seq, .. } = rows[self.row];
         Said {
-            stream_id,
-            seq,
+            key: rows[self.row].key,
             responder_id: self.responder_id,
             response_seq: self.response.seq,
             result: self.response.result,
@@ -36,30 +34,30 @@ impl<'a> Fresh<'a> {
 #[derive(Default)]
 pub(super) struct Fold {
     /// Only for batches whose messages are not in order: most are, and a search among sorted rows costs less.
-    places: HashMap<(i64, u64), usize>,
+    places: HashMap<Key, usize>,
 }
 
 /// The rows of a batch while it is folded.
 struct Rows<'a, 'f> {
     rows: Vec<Row<'a>>,
     sorted: bool,
-    places: &'f mut HashMap<(i64, u64), usize>,
+    places: &'f mut HashMap<Key, usize>,
 }
 
 impl Rows<'_, '_> {
     /// The row of a message, if it has one; else the next one that is pushed must be its.
-    fn find(&mut self, key: (i64, u64)) -> Option<usize> {
+    fn find(&mut self, key: Key) -> Option<usize> {
         if !self.sorted {
             return self.places.get(&key).copied();
         }
-        if self.rows.last().is_none_or(|last| last.key() < key) {
+        if self.rows.last().is_none_or(|last| last.key < key) {
             return None;
         }
-        let found = self.rows.binary_search_by_key(&key, Row::key).ok();
+        let found = self.rows.binary_search_by_key(&key, |row| row.key).ok();
         if found.is_none() {
             self.sorted = false;
             self.places.clear();
-            self.places.extend(self.rows.iter().enumerate().map(|(at, row)| (row.key(), at)));
+            self.places.extend(self.rows.iter().enumerate().map(|(at, row)| (row.key, at)));
         }
         found
     }
@@ -80,7 +78,8 @@ impl Fold {
                 _ => known.stream_id(stream),
             };
             last = Some((stream, stream_id));
-            if let Some(at) = folded.find((stream_id, subject.seq)) {
+            let key = Key { stream_id, seq: subject.seq, part: subject.part };
+            if let Some(at) = folded.find(key) {
                 fresh.row = at;
                 let row = &mut folded.rows[at];
                 row.responses += 1;
@@ -89,11 +88,10 @@ impl Fold {
             }
             fresh.row = folded.rows.len();
             if !folded.sorted {
-                folded.places.insert((stream_id, subject.seq), fresh.row);
+                folded.places.insert(key, fresh.row);
             }
             folded.rows.push(Row {
-                stream_id,
-                seq: subject.seq,
+                key,
                 result,
                 responder_id: fresh.responder_id,
                 recorded_ns: received_ns,
@@ -134,9 +132,8 @@ pub(super) fn divergences<'a>(
     let amendments = mismatches
         .iter()
         .map(|mismatch| {
-            let Row { stream_id, seq, .. } = rows[mismatch.row];
             let divergent = amended.get(&mismatch.row).map_or(0, |(_, divergent)| *divergent);
-            Amendment { stream_id, seq, divergent }
+            Amendment { key: rows[mismatch.row].key, divergent }
         })
         .collect();
     (divergences, amendments)

@@ -15,7 +15,9 @@ use postgres::types::ToSql;
 use postgres::{Client, Config, Statement};
 
 use super::Options;
-use super::backend::{Amendment, Backend, Begun, Enrolled, Mismatch, Progress, Row, Said, Stream, Upserted};
+use super::backend::{
+    Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted,
+};
 use crate::{Responder, StoreError};
 use connect::with_timeouts;
 use failure::Failure;
@@ -91,14 +93,13 @@ impl Postgres {
         statement: impl FnOnce(&Statements) -> &Statement,
         all: &[Said<'_>],
     ) -> Result<(), StoreError> {
-        let stream_ids: Vec<i64> = all.iter().map(|said| said.stream_id).collect();
-        let seqs: Vec<i64> = all.iter().map(|said| said.seq.cast_signed()).collect();
+        let keys = Keys::of(all.iter().map(|said| said.key));
         let responder_ids: Vec<i64> = all.iter().map(|said| said.responder_id).collect();
         let response_seqs: Vec<i64> = all.iter().map(|said| said.response_seq.cast_signed()).collect();
         let results: Vec<&[u8]> = all.iter().map(|said| said.result).collect();
         let recorded: Vec<i64> = all.iter().map(|said| said.recorded_ns.cast_signed()).collect();
-        let columns: [&(dyn ToSql + Sync); 6] =
-            [&stream_ids, &seqs, &responder_ids, &response_seqs, &results, &recorded];
+        let columns: [&(dyn ToSql + Sync); 7] =
+            [&keys.stream_ids, &keys.seqs, &keys.parts, &responder_ids, &response_seqs, &results, &recorded];
         self.run(|client, statements| client.execute(statement(statements), &columns)).map(|_| ())
     }
 }
@@ -172,29 +173,36 @@ impl Backend for Postgres {
     }
 
     fn upsert(&mut self, rows: &[Row<'_>]) -> Result<Upserted, StoreError> {
-        let stream_ids: Vec<i64> = rows.iter().map(|row| row.stream_id).collect();
-        let seqs: Vec<i64> = rows.iter().map(|row| row.seq.cast_signed()).collect();
+        let keys = Keys::of(rows.iter().map(|row| row.key));
         let results: Vec<&[u8]> = rows.iter().map(|row| row.result).collect();
         let responder_ids: Vec<i64> = rows.iter().map(|row| row.responder_id).collect();
         let recorded: Vec<i64> = rows.iter().map(|row| row.recorded_ns.cast_signed()).collect();
         let responses: Vec<i64> = rows.iter().map(|row| row.responses).collect();
         let divergent: Vec<i64> = rows.iter().map(|row| row.divergent).collect();
-        let columns: [&(dyn ToSql + Sync); 7] =
-            [&stream_ids, &seqs, &results, &responder_ids, &recorded, &responses, &divergent];
+        let columns: [&(dyn ToSql + Sync); 8] = [
+            &keys.stream_ids,
+            &keys.seqs,
+            &keys.parts,
+            &results,
+            &responder_ids,
+            &recorded,
+            &responses,
+            &divergent,
+        ];
         let mut upserted = Upserted::default();
-        let mut places: HashMap<(i64, i64), usize> = HashMap::new();
+        let mut places: HashMap<(i64, i64, i64), usize> = HashMap::new();
         self.run(|client, statements| {
             for found in client.query(&statements.upsert, &columns)? {
                 // One row says how many are new, each of the others what the first result of a message is.
-                let Some(first) = found.try_get(2)? else {
-                    let inserted: i64 = found.try_get(3)?;
+                let Some(first) = found.try_get(3)? else {
+                    let inserted: i64 = found.try_get(4)?;
                     upserted.inserted = inserted.cast_unsigned();
                     continue;
                 };
-                let key: (i64, i64) = (found.try_get(0)?, found.try_get(1)?);
+                let key: (i64, i64, i64) = (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
                 if places.is_empty() {
                     // Seldom needed.
-                    places.extend(rows.iter().map(|row| (row.stream_id, row.seq.cast_signed())).zip(0..));
+                    places.extend(rows.iter().map(|row| stored(row.key)).zip(0..));
                 }
                 upserted.mismatches.extend(places.get(&key).map(|&row| Mismatch { row, first }));
             }
@@ -203,11 +211,10 @@ impl Backend for Postgres {
     }
 
     fn amend(&mut self, amendments: &[Amendment]) -> Result<(), StoreError> {
-        let stream_ids: Vec<i64> = amendments.iter().map(|amendment| amendment.stream_id).collect();
-        let seqs: Vec<i64> = amendments.iter().map(|amendment| amendment.seq.cast_signed()).collect();
+        let keys = Keys::of(amendments.iter().map(|amendment| amendment.key));
         let divergent: Vec<i64> = amendments.iter().map(|amendment| amendment.divergent).collect();
-        self.run(|client, statements| client.execute(&statements.amend, &[&stream_ids, &seqs, &divergent]))
-            .map(|_| ())
+        let columns: [&(dyn ToSql + Sync); 4] = [&keys.stream_ids, &keys.seqs, &keys.parts, &divergent];
+        self.run(|client, statements| client.execute(&statements.amend, &columns)).map(|_| ())
     }
 
     fn divergences(&mut self, divergences: &[Said<'_>]) -> Result<(), StoreError> {
@@ -242,6 +249,31 @@ impl Backend for Postgres {
 /// An ordinality, which begins at 1, as an index.
 fn place(ordinality: i64) -> Option<usize> {
     usize::try_from(ordinality).ok()?.checked_sub(1)
+}
+
+/// A key as it is stored.
+fn stored(key: Key) -> (i64, i64, i64) {
+    (key.stream_id, key.seq.cast_signed(), key.part.into())
+}
+
+/// Keys of messages, column by column.
+struct Keys {
+    stream_ids: Vec<i64>,
+    seqs: Vec<i64>,
+    parts: Vec<i64>,
+}
+
+impl Keys {
+    fn of(all: impl ExactSizeIterator<Item = Key>) -> Self {
+        let room = || Vec::with_capacity(all.len());
+        let mut keys = Self { stream_ids: room(), seqs: room(), parts: room() };
+        for (stream_id, seq, part) in all.map(stored) {
+            keys.stream_ids.push(stream_id);
+            keys.seqs.push(seq);
+            keys.parts.push(part);
+        }
+        keys
+    }
 }
 
 /// What is stored of responders, column by column.

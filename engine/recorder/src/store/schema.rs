@@ -38,6 +38,13 @@ pub(crate) fn plan(
     }
 }
 
+/// Says that tables of an older version are about to be renewed: where there is much nothing else is heard for a while.
+pub(crate) fn announce(database: &str, todo: &Range<usize>) {
+    if todo.start > 0 && !todo.is_empty() {
+        tracing::info!(database, from = todo.start, to = todo.end, "renewing the tables");
+    }
+}
+
 /// Whether what is there can be read as it is.
 pub(crate) fn check(
     database: &str,

@@ -10,7 +10,9 @@ use std::path::Path;
 use rusqlite::{CachedStatement, Connection, FileControl, MAIN_DB, OptionalExtension, params};
 
 use super::Options;
-use super::backend::{Amendment, Backend, Begun, Enrolled, Mismatch, Progress, Row, Said, Stream, Upserted};
+use super::backend::{
+    Amendment, Backend, Begun, Enrolled, Key, Mismatch, Progress, Row, Said, Stream, Upserted,
+};
 use crate::lock::FileLock;
 use crate::{Responder, StoreError};
 use failure::Failure;
@@ -56,8 +58,9 @@ impl Sqlite {
         for said in all {
             insert
                 .execute(params![
-                    said.stream_id,
-                    said.seq.cast_signed(),
+                    said.key.stream_id,
+                    said.key.seq.cast_signed(),
+                    said.key.part,
                     said.responder_id,
                     said.response_seq.cast_signed(),
                     said.result,
@@ -145,11 +148,13 @@ impl Backend for Sqlite {
         let mut update = self.prepared(statements::UPDATE_MESSAGE)?;
         let mut upserted = Upserted::default();
         for (at, row) in rows.iter().enumerate() {
-            let seq = row.seq.cast_signed();
+            let Key { stream_id, seq, part } = row.key;
+            let seq = seq.cast_signed();
             let inserted = insert
                 .execute(params![
-                    row.stream_id,
+                    stream_id,
                     seq,
+                    part,
                     row.result,
                     row.responder_id,
                     row.recorded_ns.cast_signed(),
@@ -162,7 +167,7 @@ impl Backend for Sqlite {
                 continue;
             }
             let first: Option<Vec<u8>> = update
-                .query_row(params![row.stream_id, seq, row.result, row.responses, row.divergent], |row| {
+                .query_row(params![stream_id, seq, part, row.result, row.responses, row.divergent], |row| {
                     row.get(0)
                 })
                 .map_err(self.failed())?;
@@ -176,8 +181,9 @@ impl Backend for Sqlite {
     fn amend(&mut self, amendments: &[Amendment]) -> Result<(), StoreError> {
         let mut update = self.prepared(statements::AMEND)?;
         for amendment in amendments {
+            let Key { stream_id, seq, part } = amendment.key;
             update
-                .execute(params![amendment.stream_id, amendment.seq.cast_signed(), amendment.divergent])
+                .execute(params![stream_id, seq.cast_signed(), part, amendment.divergent])
                 .map_err(self.failed())?;
         }
         Ok(())

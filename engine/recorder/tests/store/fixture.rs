@@ -25,6 +25,15 @@ pub(crate) trait Fixture {
     /// What a statement gives, asked past the store. The statements of the tests are the same for all kinds.
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>>;
 
+    /// The tables as version 1 had them.
+    const VERSION_1: &str;
+    /// The type of its numbers.
+    const INTEGER: &str;
+    /// Bytes as they are written in a statement.
+    fn literal(bytes: &[u8]) -> String;
+    /// Runs statements past the store.
+    fn run(&self, sql: &str);
+
     /// From now on a message whose first result is [`POISON`] fails.
     fn poison(&self);
 
@@ -59,7 +68,7 @@ pub(crate) trait Fixture {
             rows
         };
         let who = "JOIN streams s ON s.id = x.stream_id JOIN responders r ON r.id = x.responder_id";
-        let key = "s.publisher, s.session, s.stream, x.seq, r.publisher, r.session";
+        let key = "s.publisher, s.session, s.stream, x.seq, x.part, r.publisher, r.session";
         Dump {
             responders: rows("SELECT publisher, session, next, bitmap, address, heard_ns FROM responders"),
             messages: rows(&format!(
@@ -101,9 +110,14 @@ pub(crate) fn response(responder: u32, seq: u64, message: u64, result: &[u8]) ->
         held_from: 1,
         source: (std::net::Ipv4Addr::from_bits(0x0a00_0000 + responder), 7000).into(),
         received_ns: 1_000_000 + seq,
-        subject: Subject { publisher: 5, session: 0x2a, stream: 3, seq: message },
+        subject: Subject { publisher: 5, session: 0x2a, stream: 3, seq: message, part: 0 },
         result,
     }
+}
+
+/// The same to another message of that datagram.
+pub(crate) fn to_part(part: u16, response: Response<'_>) -> Response<'_> {
+    Response { subject: Subject { part, ..response.subject }, ..response }
 }
 
 /// Responses in a batch that has just room for them.
@@ -120,6 +134,15 @@ pub(crate) fn write(store: &mut Store, responses: &[Response<'_>]) -> (Tally, Ve
     let mut receipts = Vec::new();
     let tally = store.write(&batch(responses), &mut receipts).expect("it is written");
     (tally, receipts)
+}
+
+/// The numbers among the values of a row.
+pub(crate) fn integers(row: &[Cell]) -> Vec<i64> {
+    row.iter().filter_map(|cell| if let Cell::Integer(value) = cell { Some(*value) } else { None }).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A file in a directory of its own.
@@ -142,11 +165,22 @@ impl Fixture for SqliteFile {
         Database::Sqlite(self.path())
     }
 
-    fn poison(&self) {
+    const VERSION_1: &str = include_str!("../../src/store/sqlite.sql");
+    const INTEGER: &str = "INTEGER";
+
+    fn literal(bytes: &[u8]) -> String {
+        format!("X'{}'", hex(bytes))
+    }
+
+    fn run(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.path()).expect("the file opens");
+        connection.execute_batch(sql).expect(sql);
+    }
+
+    fn poison(&self) {
         let trigger = "CREATE TRIGGER poison AFTER INSERT ON messages WHEN NEW.result = CAST('poison' AS BLOB) \
                        BEGIN SELECT RAISE(ABORT, 'poison'); END";
-        connection.execute_batch(trigger).expect(trigger);
+        self.run(trigger);
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>> {
@@ -183,12 +217,23 @@ impl Fixture for PostgresDatabase {
         self.url.parse().expect("a name")
     }
 
-    fn poison(&self) {
+    const VERSION_1: &str = include_str!("../../src/store/postgres.sql");
+    const INTEGER: &str = "bigint";
+
+    fn literal(bytes: &[u8]) -> String {
+        format!("'\\x{}'::bytea", hex(bytes))
+    }
+
+    fn run(&self, sql: &str) {
         let mut client = ::postgres::Client::connect(&self.url, ::postgres::NoTls).expect("it is up");
+        client.batch_execute(sql).expect(sql);
+    }
+
+    fn poison(&self) {
         let trigger = "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                        IF NEW.result = 'poison'::bytea THEN RAISE 'poison'; END IF; RETURN NEW; END $$; \
                        CREATE TRIGGER poison AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION poison()";
-        client.batch_execute(trigger).expect(trigger);
+        self.run(trigger);
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Cell>> {

@@ -1,11 +1,13 @@
 //! What the store promises, on each kind of database.
 
 mod fixture;
+mod parts;
 mod postgres;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod property;
 mod records;
+mod renewed;
 mod semantics;
 mod sqlite;
 

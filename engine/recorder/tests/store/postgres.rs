@@ -13,7 +13,7 @@ fn database(url: &str) -> Database {
     url.parse().expect("a name")
 }
 
-fn refused(url: &str) -> StoreError {
+pub(crate) fn refused(url: &str) -> StoreError {
     match Store::open(&database(url), Options::default()) {
         Err(error) => error,
         Ok(_) => panic!("{url} opened"),
@@ -133,9 +133,10 @@ fn a_role_without_permission_is_told_so_and_one_with_just_enough_writes() {
 #[test]
 fn a_newer_schema_and_foreign_tables_are_left_as_they_are() {
     for (create, name) in [
-        ("CREATE TABLE headcast_schema (version bigint); INSERT INTO headcast_schema VALUES (2)", "newer"),
+        ("CREATE TABLE headcast_schema (version bigint); INSERT INTO headcast_schema VALUES (3)", "newer"),
         ("CREATE TABLE headcast_schema (version bigint)", "foreign"),
         ("CREATE TABLE headcast_schema (release text)", "foreign"),
+        ("CREATE TABLE headcast_schema (version bigint); INSERT INTO headcast_schema VALUES (2)", "foreign"),
         ("CREATE TABLE headcast_schema (version bigint); INSERT INTO headcast_schema VALUES (1)", "foreign"),
         ("CREATE TABLE messages (id bigint)", "foreign"),
         ("CREATE VIEW records AS SELECT 1", "foreign"),

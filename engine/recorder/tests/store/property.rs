@@ -28,6 +28,7 @@ struct Said {
     held_from: u64,
     stream: u16,
     message: u64,
+    part: u16,
     result: u8,
 }
 
@@ -35,13 +36,15 @@ fn said() -> impl Strategy<Value = Said> {
     let seq = prop_oneof![8 => 1..12u64, 4 => 1..90u64, 1 => SPAN - 2..SPAN + 40];
     let held_from = prop_oneof![12 => Just(0u64), 1 => 0..60u64];
     let result = prop_oneof![6 => Just(0u8), 1 => 1..4u8];
-    (0..5u32, seq, held_from, 0..2u16, 1..8u64, result).prop_map(
-        |(responder, seq, held_from, stream, message, result)| Said {
+    let part = prop_oneof![4 => 0..3u16, 1 => Just(u16::MAX)];
+    (0..5u32, seq, held_from, 0..2u16, 1..8u64, part, result).prop_map(
+        |(responder, seq, held_from, stream, message, part, result)| Said {
             responder,
             seq,
             held_from,
             stream,
             message,
+            part,
             result,
         },
     )
@@ -57,18 +60,20 @@ impl Said {
     fn response(self, received_ns: u64) -> Response<'static> {
         const RESULTS: [&[u8]; 4] = [b"yes", b"", b"\0", b"yes\0"];
         let one = response(self.responder, self.seq, self.message, RESULTS[usize::from(self.result)]);
-        let subject = Subject { stream: self.stream, ..one.subject };
+        let subject = Subject { stream: self.stream, part: self.part, ..one.subject };
         Response { held_from: self.held_from, received_ns, subject, ..one }
     }
 }
+
+/// Publisher, session, stream, sequence and part.
+type MessageKey = (u32, u64, u16, u64, u16);
 
 /// What the tables have to be, slow and plain.
 #[derive(Default)]
 struct Model {
     keep_all: bool,
     responders: BTreeMap<(u32, u64), Window>,
-    /// By publisher, session, stream and sequence.
-    messages: BTreeMap<(u32, u64, u16, u64), Message>,
+    messages: BTreeMap<MessageKey, Message>,
     divergences: Vec<Vec<Cell>>,
     responses: Vec<Vec<Cell>>,
 }
@@ -153,8 +158,8 @@ impl Model {
     }
 
     fn record(&mut self, one: &Response<'_>, tally: &mut Tally) {
-        let Subject { publisher, session, stream, seq } = one.subject;
-        let message = self.messages.entry((publisher, session, stream, seq)).or_insert_with(|| {
+        let Subject { publisher, session, stream, seq, part } = one.subject;
+        let message = self.messages.entry((publisher, session, stream, seq, part)).or_insert_with(|| {
             tally.rows += 1;
             Message {
                 result: one.result.to_vec(),
@@ -188,8 +193,8 @@ impl Model {
                 integer(window.heard_ns),
             ]
         };
-        let message = |(&(publisher, session, stream, seq), message): (&(u32, u64, u16, u64), &Message)| {
-            let mut row = key(Subject { publisher, session, stream, seq }, message.responder);
+        let message = |(&(publisher, session, stream, seq, part), message): (&MessageKey, &Message)| {
+            let mut row = key(Subject { publisher, session, stream, seq, part }, message.responder);
             row.extend([Cell::Bytes(message.result.clone()), integer(message.recorded_ns)]);
             row.extend([Cell::Integer(message.responses), Cell::Integer(message.divergent)]);
             row
@@ -201,7 +206,7 @@ impl Model {
         let streams: BTreeSet<_> = self
             .messages
             .keys()
-            .map(|(publisher, session, stream, _)| (publisher, session, stream))
+            .map(|(publisher, session, stream, ..)| (publisher, session, stream))
             .collect();
         let counts = [
             streams.len(),
@@ -230,6 +235,7 @@ fn key(subject: Subject, responder: Responder) -> Vec<Cell> {
         integer(subject.session),
         integer(subject.stream.into()),
         integer(subject.seq),
+        integer(subject.part.into()),
         integer(responder.publisher.into()),
         integer(responder.session),
     ]

@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use headcast_recorder::records::{Divergence, Filter, Record, Records, Stats};
 use headcast_recorder::{Responder, Response, StoreError, Subject};
 
-use crate::fixture::{Fixture, SqliteFile, response, write};
+use crate::fixture::{Fixture, SqliteFile, response, to_part, write};
 use crate::on_every_kind;
 
 on_every_kind! {
     what_was_stored_is_read_with_all_that_is_known
     filters_leave_what_was_asked_for
     more_messages_than_a_page_are_read_each_once_and_in_order
+    the_messages_of_one_datagram_are_read_each_with_its_own
     reading_stops_when_it_is_told_to
     it_is_read_while_a_recorder_writes
     everything_is_counted
@@ -39,7 +40,8 @@ fn open<F: Fixture>(fixture: &F) -> Records {
 
 fn what_was_stored_is_read_with_all_that_is_known<F: Fixture>() {
     let fixture = F::new();
-    let subject = Subject { publisher: u32::MAX, session: u64::MAX, stream: u16::MAX, seq: 9 };
+    let subject =
+        Subject { publisher: u32::MAX, session: u64::MAX, stream: u16::MAX, seq: 9, part: u16::MAX };
     let first = Response { subject, received_ns: 50, ..response(1, 1, 9, b"\0yes") };
     let late = Response { subject, received_ns: 70, ..response(2, 1, 9, b"no") };
     let early = Response { subject, received_ns: 60, ..response(3, 1, 9, b"") };
@@ -105,21 +107,29 @@ fn filters_leave_what_was_asked_for<F: Fixture>() {
 fn more_messages_than_a_page_are_read_each_once_and_in_order<F: Fixture>() {
     let fixture = F::new();
     let mut store = fixture.open();
-    // Most of them at the same time, so that pages end among equals; with two streams in turn.
+    // Most of them at the same time, so that pages end among equals; with two streams in turn, and up to three messages in
+    // a datagram.
     let all: Vec<Response> = (1..=1500)
         .map(|seq| {
             let one = response(1, seq, seq, b"x");
-            let subject = Subject { stream: (seq % 2) as u16, ..one.subject };
+            let (datagram, part) = (seq / 6, (seq % 6 / 2) as u16);
+            let subject = Subject { stream: (seq % 2) as u16, seq: datagram + 1, part, ..one.subject };
             Response { subject, received_ns: 1000 + seq / 700, ..one }
         })
         .collect();
     write(&mut store, &all);
-    let mut expected: Vec<(u64, u16, u64)> =
-        all.iter().map(|one| (one.received_ns, one.subject.stream, one.subject.seq)).collect();
+    let mut expected: Vec<(u64, u16, u64, u16)> = all
+        .iter()
+        .map(|Response { received_ns, subject, .. }| {
+            (*received_ns, subject.stream, subject.seq, subject.part)
+        })
+        .collect();
     // Streams have their order from their first message.
-    expected.sort_by_key(|(time, stream, seq)| (*time, 1 - *stream, *seq));
+    expected.sort_by_key(|(time, stream, seq, part)| (*time, 1 - *stream, *seq, *part));
     let mut records = open(&fixture);
-    let key = |record: &Record| (record.recorded_ns, record.subject.stream, record.subject.seq);
+    let key = |Record { recorded_ns, subject, .. }: &Record| {
+        (*recorded_ns, subject.stream, subject.seq, subject.part)
+    };
     let found = self::all(&mut records, Filter::default());
     assert_eq!(found.iter().map(key).collect::<Vec<_>>(), expected);
     for limit in [255, 256, 257, 1500, 1501] {
@@ -127,6 +137,32 @@ fn more_messages_than_a_page_are_read_each_once_and_in_order<F: Fixture>() {
         let expected: Vec<_> = expected.iter().take(usize::try_from(limit).expect("few")).copied().collect();
         assert_eq!(found.iter().map(key).collect::<Vec<_>>(), expected);
     }
+}
+
+fn the_messages_of_one_datagram_are_read_each_with_its_own<F: Fixture>() {
+    let fixture = F::new();
+    let all = [
+        to_part(2, response(1, 1, 1, b"a")),
+        to_part(2, response(2, 1, 1, b"b")),
+        to_part(1, response(1, 2, 1, b"c")),
+        response(1, 3, 1, b"d"),
+        response(2, 3, 1, b"e"),
+        response(3, 3, 1, b"f"),
+    ];
+    write(&mut fixture.open(), &all.map(|one| Response { received_ns: 5, ..one }));
+    let found = self::all(&mut open(&fixture), Filter::default());
+    let told = |record: &Record| {
+        let others: Vec<_> = record.divergences.iter().map(|said| said.result.clone()).collect();
+        (record.subject.part, record.result.clone(), record.responses, others.concat())
+    };
+    assert_eq!(
+        found.iter().map(told).collect::<Vec<_>>(),
+        [
+            (0, b"d".to_vec(), 3, b"ef".to_vec()),
+            (1, b"c".to_vec(), 1, vec![]),
+            (2, b"a".to_vec(), 2, b"b".to_vec()),
+        ]
+    );
 }
 
 fn reading_stops_when_it_is_told_to<F: Fixture>() {
@@ -163,7 +199,7 @@ fn everything_is_counted<F: Fixture>() {
     let mut store = fixture.open();
     let empty = open(&fixture).stats().expect("it is counted");
     assert_eq!(empty, Stats { bytes: empty.bytes, ..Stats::default() });
-    let subject = Subject { publisher: 6, session: 1, stream: 1, seq: 1 };
+    let subject = Subject { publisher: 6, session: 1, stream: 1, seq: 1, part: 0 };
     let other = Response { subject, received_ns: 10, ..response(1, 2, 1, b"x") };
     write(&mut store, &[response(1, 1, 1, b"a"), response(2, 1, 1, b"b"), response(3, 1, 1, b"c"), other]);
     let stats = open(&fixture).stats().expect("it is counted");

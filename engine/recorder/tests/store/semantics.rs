@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use headcast_recorder::{Options, Receipt, Responder, Response, Subject, Tally};
 
-use crate::fixture::{Cell, Fixture, response, write};
+use crate::fixture::{Cell, Fixture, integers, response, write};
 use crate::on_every_kind;
 
 on_every_kind! {
@@ -27,10 +27,6 @@ on_every_kind! {
     the_receipt_goes_to_where_the_newest_came_from
     an_empty_batch_is_nothing
     people_have_a_view
-}
-
-fn integers(row: &[Cell]) -> Vec<i64> {
-    row.iter().filter_map(|cell| if let Cell::Integer(value) = cell { Some(*value) } else { None }).collect()
 }
 
 fn the_first_result_wins_and_every_response_counts<F: Fixture>() {
@@ -244,8 +240,8 @@ fn every_response_is_kept_if_so_wanted<F: Fixture>() {
     write(&mut store, &all);
     let dump = fixture.dump();
     assert_eq!(dump.counts, [1, 3, 1, 1, 3]);
-    assert_eq!(integers(&dump.responses[1]), [5, 0x2a, 3, 10, 1002, 0x1b02, 1, 1_000_001]);
-    assert_eq!(dump.responses[2][7], Cell::Bytes(b"b".to_vec()));
+    assert_eq!(integers(&dump.responses[1]), [5, 0x2a, 3, 10, 0, 1002, 0x1b02, 1, 1_000_001]);
+    assert_eq!(dump.responses[2][8], Cell::Bytes(b"b".to_vec()));
 }
 
 fn results_are_bytes_and_nothing_else<F: Fixture>() {
@@ -290,7 +286,13 @@ fn the_highest_numbers_there_are_do_no_harm<F: Fixture>() {
         held_from: u64::MAX - 1,
         source: "[2001:db8::ffff%7]:65535".parse::<SocketAddr>().expect("an address"),
         received_ns: u64::MAX,
-        subject: Subject { publisher: u32::MAX, session: u64::MAX, stream: u16::MAX, seq: u64::MAX },
+        subject: Subject {
+            publisher: u32::MAX,
+            session: u64::MAX,
+            stream: u16::MAX,
+            seq: u64::MAX,
+            part: u16::MAX,
+        },
         result: b"",
     };
     let (tally, first) = write(&mut fixture.open(), &[highest]);
@@ -300,6 +302,7 @@ fn the_highest_numbers_there_are_do_no_harm<F: Fixture>() {
     write(&mut fixture.open(), &[Response { seq: u64::MAX, ..highest }]);
     let session = fixture.rows("SELECT session, responder_session FROM records");
     assert_eq!(session, [vec![Cell::Text("ffffffffffffffff".into()); 2]]);
+    assert_eq!(fixture.integer("SELECT part FROM records"), u16::MAX.into());
 }
 
 fn sessions_and_streams_are_kept_apart<F: Fixture>() {
@@ -348,7 +351,7 @@ fn people_have_a_view<F: Fixture>() {
     write(&mut fixture.open(), &[response(1, 1, 10, b"yes"), response(2, 1, 10, b"no")]);
     let rows = fixture.rows(
         "SELECT publisher, session, stream, seq, result, responder, responder_session, address, recorded_ns, \
-         responses, divergent FROM records",
+         responses, divergent, part FROM records",
     );
     let (integer, text) = (Cell::Integer, |text: &str| Cell::Text(text.to_owned()));
     assert_eq!(
@@ -365,6 +368,7 @@ fn people_have_a_view<F: Fixture>() {
             integer(1_000_001),
             integer(2),
             integer(1),
+            integer(0),
         ]]
     );
 }

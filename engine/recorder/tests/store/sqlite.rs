@@ -8,7 +8,7 @@ use headcast_recorder::{Database, Options, Response, Store, StoreError, Tally};
 
 use crate::fixture::{Fixture, SqliteFile, batch, response, write};
 
-fn refused(path: &Path) -> StoreError {
+pub(crate) fn refused(path: &Path) -> StoreError {
     match Store::open(&Database::Sqlite(path.to_owned()), Options::default()) {
         Err(error) => error,
         Ok(_) => panic!("{} opened", path.display()),
@@ -52,9 +52,10 @@ fn nothing_is_created_where_there_is_no_directory() {
 #[test]
 fn a_newer_schema_and_foreign_tables_are_left_as_they_are() {
     for (sql, name) in [
-        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (2)", "newer"),
+        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (3)", "newer"),
         ("CREATE TABLE headcast_schema (version INTEGER)", "foreign"),
         ("CREATE TABLE headcast_schema (release TEXT)", "foreign"),
+        ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (2)", "foreign"),
         ("CREATE TABLE headcast_schema (version INTEGER); INSERT INTO headcast_schema VALUES (1)", "foreign"),
         ("CREATE TABLE messages (id INTEGER)", "foreign"),
         ("CREATE VIEW records AS SELECT 1", "foreign"),
@@ -232,7 +233,7 @@ fn as_somebody_else_nothing_may_be_written() {
 }
 
 /// Runs a test of this program again where it may mount file systems of its own, with `script` before it.
-fn run_in_own_mounts(test: &str, directory: &Path, script: &str) {
+pub(crate) fn run_in_own_mounts(test: &str, directory: &Path, script: &str) {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
         command.arg("--map-root-user");
@@ -262,7 +263,7 @@ fn run_in_own_mounts(test: &str, directory: &Path, script: &str) {
 
 const MOUNTED: &str = "HEADCAST_TEST_MOUNTED";
 
-fn mounted() -> std::path::PathBuf {
+pub(crate) fn mounted() -> std::path::PathBuf {
     std::env::var_os(MOUNTED).expect("run by another test").into()
 }
 

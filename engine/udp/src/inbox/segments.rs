@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use super::{Inbox, control};
 
 /// Which datagram is looked at.
+///
+/// At any time `from <= to <= end`, and `end` is within the bytes of all buffers: only this file can write them.
 #[derive(Clone, Copy)]
 pub(super) struct Current {
     /// The buffer after the one that it is in.
@@ -60,6 +62,7 @@ impl Inbox {
         let header = self.headers.get(at);
         // The kernel writes what it has put there, which is no more than there is room for.
         let bytes = (header.msg_len as usize).min(self.room);
+        // `get` has asserted that there is such a buffer, and so that its room is within the bytes.
         let from = at * self.room;
         let end = from + bytes;
         self.current = Current { next: at + 1, from, to: end, end, size: 0, flaw: None };
@@ -109,7 +112,14 @@ impl Inbox {
     #[inline]
     #[must_use]
     pub fn segment(&self) -> &[u8] {
-        self.bytes.slice(self.current.from, self.current.to)
+        let Current { from, to, .. } = self.current;
+        debug_assert!(from <= to && to <= self.bytes.len);
+        // SAFETY: within the allocation or at its end: so is `Current::end`, and `from` is not beyond it.
+        let start = unsafe { self.bytes.start.add(from) }.as_ptr();
+        // SAFETY: all bytes from `from` to `to` are within the allocation, for `Current::end` is and `to` is not beyond
+        // it, and `from` is not beyond `to`. They are initialised, and ours; what writes to them, the kernel in a call,
+        // needs the whole inbox exclusively.
+        unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 
     /// Why it is not to be read, if so.

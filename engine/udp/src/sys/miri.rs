@@ -25,11 +25,19 @@ pub(crate) struct Kernel {
     pub(crate) arrived: VecDeque<(Option<SocketAddr>, Vec<u8>)>,
     /// What the receiving socket has dropped, if it tells.
     pub(crate) dropped: Option<u32>,
+    /// The segment size that is told with what is received, if it is: whatever number.
+    pub(crate) segment_size: Option<c_int>,
 }
 
 impl Kernel {
     const fn new() -> Self {
-        Self { verdicts: VecDeque::new(), sent: Vec::new(), arrived: VecDeque::new(), dropped: None }
+        Self {
+            verdicts: VecDeque::new(),
+            sent: Vec::new(),
+            arrived: VecDeque::new(),
+            dropped: None,
+            segment_size: None,
+        }
     }
 
     pub(crate) fn with<R>(act: impl FnOnce(&mut Self) -> R) -> R {
@@ -129,11 +137,18 @@ pub(crate) unsafe fn recvmmsg(
             }
             None => message.msg_namelen = 0,
         }
-        match Kernel::with(|kernel| kernel.dropped) {
-            // SAFETY: the caller vouches for the room that the header tells of.
-            Some(dropped) => unsafe { write_dropped(message, dropped) },
-            None => message.msg_controllen = 0,
-        }
+        let dropped = Kernel::with(|kernel| kernel.dropped).map(u32::cast_signed);
+        let segment_size = Kernel::with(|kernel| kernel.segment_size);
+        // In the order of the real one (`udp_recvmsg`, `net/ipv4/udp.c`).
+        let controls = [
+            dropped.map(|count| control(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, count)),
+            segment_size.map(|size| control(libc::SOL_UDP, libc::UDP_GRO, size)),
+        ];
+        let controls: Vec<u8> = controls.into_iter().flatten().flatten().collect();
+        assert!(controls.len() <= message.msg_controllen, "no message is cut");
+        // SAFETY: the caller vouches for the room, which is large enough, as asserted.
+        unsafe { message.msg_control.cast::<u8>().copy_from(controls.as_ptr(), controls.len()) };
+        message.msg_controllen = controls.len();
     }
     Ok(count)
 }
@@ -155,18 +170,12 @@ unsafe fn vectors(message: &msghdr) -> &[iovec] {
     unsafe { std::slice::from_raw_parts(message.msg_iov, message.msg_iovlen) }
 }
 
-/// # Safety
-/// The room for control messages may be written to.
-unsafe fn write_dropped(message: &mut msghdr, dropped: u32) {
-    // `CMSG_LEN(4)`; the length that the kernel tells in the end is `CMSG_SPACE(4)`.
-    let len = size_of::<cmsghdr>() + size_of::<u32>();
-    let space = len.next_multiple_of(align_of::<cmsghdr>());
-    assert!(space <= message.msg_controllen, "the message is not cut");
-    let ints: [c_int; 2] = [libc::SOL_SOCKET, libc::SO_RXQ_OVFL];
+/// A control message, with as much room as the kernel leaves to it.
+fn control(level: c_int, kind: c_int, value: c_int) -> Vec<u8> {
+    // `CMSG_LEN(4)`, and then `CMSG_SPACE(4)`.
+    let len = size_of::<cmsghdr>() + size_of::<c_int>();
     let mut bytes = len.to_ne_bytes().to_vec();
-    bytes.extend(ints.into_iter().flat_map(c_int::to_ne_bytes));
-    bytes.extend(dropped.to_ne_bytes());
-    // SAFETY: the caller vouches for the room, which is large enough, as asserted.
-    unsafe { message.msg_control.cast::<u8>().copy_from(bytes.as_ptr(), bytes.len()) };
-    message.msg_controllen = space;
+    bytes.extend([level, kind, value].into_iter().flat_map(c_int::to_ne_bytes));
+    bytes.resize(len.next_multiple_of(align_of::<cmsghdr>()), 0);
+    bytes
 }

@@ -75,8 +75,9 @@ fn the_answer_is_what_the_command_makes_of_the_message() {
 
 #[test]
 fn the_command_is_told_which_message_it_is() {
-    let script = "printf '%s %s %s %s' $HEADCAST_MESSAGE_PUBLISHER $HEADCAST_MESSAGE_SESSION $HEADCAST_MESSAGE_STREAM $HEADCAST_MESSAGE_SEQ";
-    assert_eq!(shell(script), Ok(b"1 2 3 7".to_vec()));
+    let names =
+        ["PUBLISHER", "SESSION", "STREAM", "SEQ", "PART"].map(|name| format!("$HEADCAST_MESSAGE_{name}"));
+    assert_eq!(shell(&format!("printf %s \"{}\"", names.join(" "))), Ok(b"1 2 3 7 4".to_vec()));
 }
 
 #[test]

@@ -58,6 +58,28 @@ impl Source {
         accept(to, &self.bytes(seq, path, now), now)
     }
 
+    /// Sends a datagram with these messages.
+    pub(super) fn shared(
+        &self,
+        to: &mut Receiver,
+        seq: u64,
+        messages: &[&[u8]],
+        path: u8,
+        now: Now,
+    ) -> Verdict {
+        accept(to, &self.shared_bytes(seq, messages, path, now), now)
+    }
+
+    pub(super) fn shared_bytes(&self, seq: u64, messages: &[&[u8]], path: u8, now: Now) -> Vec<u8> {
+        let len = |message: &[u8]| u16::try_from(message.len()).expect("short").to_le_bytes();
+        let payload: Vec<u8> =
+            messages.iter().flat_map(|message| [&len(message), *message].concat()).collect();
+        let mut bytes = self.bytes_of(seq, path, &payload, now);
+        bytes[1] |= flags::COALESCED;
+        bytes[12..14].copy_from_slice(&u16::try_from(messages.len()).expect("few").to_le_bytes());
+        bytes
+    }
+
     /// Sends what was asked for.
     pub(super) fn repair(&self, to: &mut Receiver, seq: u64, now: Now) -> Verdict {
         self.send(to, seq, path::RETRANSMISSION, now)

@@ -5,7 +5,7 @@ use headcast_proto::StreamId;
 
 use super::{Checked, ensure};
 use crate::plan::{MS, SECOND, US};
-use crate::records::{Record, payload};
+use crate::records::Record;
 
 /// It is awaited: at least the first sequence that was heard, and no later than the last one known.
 const AWAITED: u8 = 1;
@@ -21,6 +21,8 @@ struct Fate {
     what: u8,
     /// How often it was asked for.
     asks: u8,
+    /// How many of the messages that share it were handed on.
+    parts: u16,
     noticed_ns: u64,
     /// When it was asked for last.
     asked_ns: u64,
@@ -46,8 +48,8 @@ pub(crate) struct Ledger {
     pub(crate) past: u64,
     /// When something new arrived last.
     pub(crate) new_ns: u64,
-    /// The first sequence of the message handed on last.
-    last_delivered: u64,
+    /// The first sequence of the message handed on last, and which message of its datagram that was.
+    last_delivered: (u64, u16),
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
 }
@@ -92,7 +94,7 @@ impl Ledger {
             missing: 0,
             past: 0,
             new_ns: 0,
-            last_delivered: 0,
+            last_delivered: (0, 0),
             delivered: 0,
             lost: 0,
         }
@@ -141,7 +143,7 @@ impl Ledger {
     pub(crate) fn delivered(
         &mut self,
         record: &Record,
-        seq: u64,
+        (seq, part): (u64, u16),
         bytes: &[u8],
         timestamp: u64,
         in_order: bool,
@@ -153,10 +155,13 @@ impl Ledger {
             });
         };
         ensure(published.first == seq, "messages_are_whole", || format!("sequence {seq} begins no message"))?;
-        payload(self.id, record.shape, seq, published.count, scratch);
+        ensure(part < published.messages(), "only_what_was_published_is_delivered", || {
+            format!("message {part} of sequence {seq}, which has {}", published.messages())
+        })?;
+        published.payload(self.id, record.shape, part, scratch);
         ensure(scratch == bytes, "payloads_are_exact", || {
             format!(
-                "message {seq} of {} has {} bytes, not the {} published",
+                "message {seq}.{part} of {} has {} bytes, not the {} published",
                 self.id.session,
                 bytes.len(),
                 scratch.len()
@@ -165,18 +170,30 @@ impl Ledger {
         ensure(timestamp == published.timestamp, "timestamps_are_exact", || {
             format!("message {seq}: {timestamp}, published at {}", published.timestamp)
         })?;
-        for part in seq..=published.last() {
-            let fate = self.fate(part);
+        for of_message in seq..=published.last() {
+            let fate = self.fate(of_message);
             let before = *fate;
-            fate.what |= DELIVERED;
-            ensure(before.is(ARRIVED), "only_what_arrived_is_delivered", || format!("sequence {part}"))?;
-            ensure(!before.is(DELIVERED), "at_most_once", || format!("sequence {part} is delivered again"))?;
+            fate.parts += 1;
+            if fate.parts == published.messages() {
+                fate.what |= DELIVERED;
+            }
+            ensure(before.is(ARRIVED), "only_what_arrived_is_delivered", || {
+                format!("sequence {of_message}")
+            })?;
+            ensure(!before.is(DELIVERED), "at_most_once", || {
+                format!("sequence {of_message} is delivered again")
+            })?;
+            ensure(before.parts == part, "messages_of_a_datagram_come_once_and_in_order", || {
+                format!("message {part} of sequence {of_message} comes after {}", before.parts)
+            })?;
             ensure(!before.is(LOST), "never_both_delivered_and_lost", || {
-                format!("sequence {part} is delivered after it was told as lost")
+                format!("sequence {of_message} is delivered after it was told as lost")
             })?;
         }
-        let last = std::mem::replace(&mut self.last_delivered, seq);
-        ensure(!in_order || seq > last, "order_is_kept", || format!("message {seq} comes after {last}"))?;
+        let last = std::mem::replace(&mut self.last_delivered, (seq, part));
+        ensure(!in_order || (seq, part) > last, "order_is_kept", || {
+            format!("message {seq}.{part} comes after {last:?}")
+        })?;
         self.delivered += 1;
         Ok(())
     }
@@ -197,7 +214,7 @@ impl Ledger {
             ensure(!before.is(LOST), "lost_is_told_once", || {
                 format!("sequence {seq} is told as lost again")
             })?;
-            ensure(!before.is(DELIVERED), "never_both_delivered_and_lost", || {
+            ensure(before.parts == 0, "never_both_delivered_and_lost", || {
                 format!("sequence {seq} was delivered and is told as lost")
             })?;
             self.lost += 1;

@@ -75,6 +75,7 @@ fn publisher(rng: &mut Rng, at: usize, active_ns: u64) -> PublisherPlan {
         pace,
         long: rng.pick(&[0.0, 0.0, 0.1, 0.5]),
         parts_max: rng.pick(&[2, 6, 12, 12]),
+        packed: rng.pick(&[0.0, 0.0, 0.2, 0.9]),
         shape: Shape { part: 40, full: false },
         lookup_ns: rng.below(50 * MS),
         clock_ms: clock_ms(rng),

@@ -9,7 +9,7 @@ use super::Subscriber;
 /// An event whose payload has been copied aside.
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
-    Message { id: StreamId, seq: u64, timestamp: u64, bytes: Range<usize> },
+    Message { id: StreamId, seq: u64, part: u16, timestamp: u64, bytes: Range<usize> },
     Gap { id: StreamId, from: u64, to: u64 },
     Opened { id: StreamId, seq: u64, before: Option<Session> },
     Ended { id: StreamId },
@@ -23,10 +23,10 @@ impl Subscriber {
         self.bytes.clear();
         while let Some(event) = self.receiver.event() {
             self.heard.push(match event {
-                Event::Message { id, seq, timestamp, payload, .. } => {
+                Event::Message { id, seq, part, timestamp, payload, .. } => {
                     let from = self.bytes.len();
                     self.bytes.extend_from_slice(payload);
-                    Heard::Message { id, seq, timestamp, bytes: from..self.bytes.len() }
+                    Heard::Message { id, seq, part, timestamp, bytes: from..self.bytes.len() }
                 }
                 Event::Gap { id, from, to } => Heard::Gap { id, from, to },
                 Event::Opened { id, seq, before, .. } => Heard::Opened { id, seq, before },

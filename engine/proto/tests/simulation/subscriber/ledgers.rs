@@ -162,7 +162,7 @@ impl Ledgers {
             Verdict::Deliver { .. } => {
                 only_what_was_published_is_believed(seq, records.all[ledger.record].last_seq())?;
                 ledger.arrived(seq, now_ns)?;
-                self.delivered(id, seq, datagram.payload(), datagram.timestamp(), records)
+                self.delivered_at_once(id, datagram, records)
             }
             Verdict::Kept => {
                 only_what_was_published_is_believed(seq, records.all[ledger.record].last_seq())?;
@@ -243,8 +243,8 @@ impl Ledgers {
     /// Something was told.
     pub(super) fn told(&mut self, now: Now, heard: &Heard, bytes: &[u8], records: &Records) -> Checked {
         match *heard {
-            Heard::Message { id, seq, timestamp, bytes: ref range } => {
-                self.delivered(id, seq, &bytes[range.clone()], timestamp, records)
+            Heard::Message { id, seq, part, timestamp, bytes: ref range } => {
+                self.delivered(id, (seq, part), &bytes[range.clone()], timestamp, records)
             }
             Heard::Gap { id, from, to } => {
                 let replaced = !self.is_current(id);
@@ -304,10 +304,21 @@ impl Ledgers {
         })
     }
 
+    /// What a datagram brings is handed on: one message, or each of several.
+    fn delivered_at_once(&mut self, id: StreamId, datagram: &Datagram<'_>, records: &Records) -> Checked {
+        let (seq, payload, timestamp) = (datagram.seq(), datagram.payload(), datagram.timestamp());
+        if !datagram.is_coalesced() {
+            return self.delivered(id, (seq, 0), payload, timestamp, records);
+        }
+        (0..)
+            .zip(body::coalesced(payload))
+            .try_for_each(|(part, message)| self.delivered(id, (seq, part), message, timestamp, records))
+    }
+
     fn delivered(
         &mut self,
         id: StreamId,
-        seq: u64,
+        place: (u64, u16),
         bytes: &[u8],
         timestamp: u64,
         records: &Records,
@@ -317,7 +328,7 @@ impl Ledgers {
         let checked = match self.of_mut(id, records) {
             Some(ledger) => {
                 let record = &records.all[ledger.record];
-                ledger.delivered(record, seq, bytes, timestamp, in_order, &mut scratch)
+                ledger.delivered(record, place, bytes, timestamp, in_order, &mut scratch)
             }
             None => Ok(()),
         };

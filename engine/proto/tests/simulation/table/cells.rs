@@ -101,6 +101,7 @@ impl Cell {
             pace: Pace::Even(SLOT_NS),
             long: 0.0,
             parts_max: 1,
+            packed: 0.0,
             shape: Shape { part: PAYLOAD, full: true },
             lookup_ns: 0,
             clock_ms: 0,

@@ -61,9 +61,14 @@ impl World {
         let mut sequencer = Sequencer::new(id.publisher, id.session, id.stream);
         let now = self.now_of(Node::Stranger);
         let mut bytes = vec![0; HEADER_LEN];
-        match self.rng.below(4) {
+        match self.rng.below(5) {
             0 => sequencer.heartbeat((&mut bytes[..]).try_into().expect("as long as a header"), now),
             1 => sequencer.end((&mut bytes[..]).try_into().expect("as long as a header"), now),
+            2 => {
+                let messages = self.rng.between(1, 20) as u16;
+                bytes.extend([[1, 0, 0x5a]; 20].concat()[..usize::from(messages) * 3].iter());
+                sequencer.seal_coalesced(&mut bytes, now, messages);
+            }
             _ => {
                 bytes.resize(HEADER_LEN + self.rng.below(20) as usize, 0x5a);
                 sequencer.seal(&mut bytes, now);

@@ -8,6 +8,9 @@ use crate::plan::{Node, Pace, PublisherPlan, SubscriberPlan};
 use crate::publisher::Publisher;
 use crate::subscriber::Subscriber;
 
+/// The most messages that go out in one datagram.
+const SHARED_MAX: u64 = 12;
+
 /// A place where a publisher runs.
 #[derive(Debug)]
 pub(super) struct PublisherNode {
@@ -167,12 +170,30 @@ impl World {
     /// Hands one message to a publisher, of one part or several.
     fn publish(&mut self, at: usize) -> Checked {
         let plan = &self.plan.publishers[at];
+        if plan.packed > 0.0 && self.rng.chance(plan.packed) {
+            let shared = self.rng.between(1, SHARED_MAX) as u16;
+            return self.publish_shared(at, shared);
+        }
         let parts = if plan.long > 0.0 && self.rng.chance(plan.long) {
             self.rng.between(2, plan.parts_max.into()) as u16
         } else {
             1
         };
         self.publish_parts(at, parts).map(drop)
+    }
+
+    /// Hands several messages to a publisher, which had waited together.
+    fn publish_shared(&mut self, at: usize, shared: u16) -> Checked {
+        let now = self.now_of(Node::Publisher(at));
+        let place = &mut self.publishers[at];
+        let Some(run) = &mut place.run else { return Ok(()) };
+        let seq = run.publish_shared(shared, now, &mut self.records)?;
+        self.story.tell(|| format!("publisher {at} publishes {shared} messages in {seq:?}"));
+        if seq.is_some() {
+            place.messages += 1;
+            self.totals.messages += u64::from(shared);
+        }
+        Ok(())
     }
 
     /// Hands one message to a publisher; returns its first sequence, if it was taken.

@@ -10,7 +10,8 @@ use crate::StoreError;
 use crate::store::{Durability, schema};
 
 /// The migration at index n makes version n + 1.
-pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("../postgres.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] =
+    [include_str!("../postgres.sql"), include_str!("../postgres_parts.sql")];
 
 /// The first number of the lock of the writer; the second is made of the name of the schema.
 const LOCK: i32 = 0x4865_6164;
@@ -115,7 +116,9 @@ fn migrate(client: &mut Client, failure: &Failure) -> Result<(), StoreError> {
     let mut transaction = client.transaction().map_err(explain)?;
     let present = present(&mut transaction).map_err(explain)?;
     let version = version(&mut transaction, &present).map_err(explain)?;
-    for at in schema::plan(&failure.database, &present, version, MIGRATIONS.len())? {
+    let todo = schema::plan(&failure.database, &present, version, MIGRATIONS.len())?;
+    schema::announce(&failure.database, &todo);
+    for at in todo {
         transaction.batch_execute(MIGRATIONS[at]).map_err(explain)?;
         transaction.execute("DELETE FROM headcast_schema", &[]).map_err(explain)?;
         transaction

@@ -82,30 +82,37 @@ const STREAMS: &str = "
 const UPSERT: &str = "
     WITH upserted AS (
         INSERT INTO messages AS m
-            (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
+            (stream_id, seq, part, result, responder_id, recorded_ns, responses, divergent)
         SELECT * FROM unnest(
-            $1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[]
         )
-        ON CONFLICT (stream_id, seq) DO UPDATE SET
+        ON CONFLICT (stream_id, seq, part) DO UPDATE SET
             responses = m.responses + excluded.responses,
             divergent = m.divergent + CASE WHEN m.result = excluded.result THEN excluded.divergent ELSE 0 END
-        RETURNING m.stream_id, m.seq, CASE WHEN m.xmax = 0 THEN NULL ELSE m.result END AS first
+        RETURNING m.stream_id, m.seq, m.part, CASE WHEN m.xmax = 0 THEN NULL ELSE m.result END AS first
     )
-    SELECT NULL::bigint, NULL::bigint, NULL::bytea, count(*) FROM upserted WHERE first IS NULL
+    SELECT NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea, count(*) FROM upserted WHERE first IS NULL
     UNION ALL
-    SELECT stream_id, seq, first, 0 FROM upserted
+    SELECT stream_id, seq, part, first, 0 FROM upserted
     WHERE first IS NOT NULL
-        AND (stream_id, seq, first) NOT IN (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]))";
+        AND (stream_id, seq, part, first) NOT IN (
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])
+        )";
 
 const AMEND: &str = "
     UPDATE messages m SET divergent = m.divergent + i.divergent
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS i (stream_id, seq, divergent)
-    WHERE m.stream_id = i.stream_id AND m.seq = i.seq";
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS i (stream_id, seq, part, divergent)
+    WHERE m.stream_id = i.stream_id AND m.seq = i.seq AND m.part = i.part";
 
 const DIVERGENCES: &str = "
-    INSERT INTO divergences (stream_id, seq, responder_id, response_seq, result, recorded_ns)
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[])";
+    INSERT INTO divergences (stream_id, seq, part, responder_id, response_seq, result, recorded_ns)
+    SELECT * FROM unnest(
+        $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[]
+    )";
 
 const RESPONSES: &str = "
-    INSERT INTO responses (stream_id, seq, responder_id, response_seq, result, recorded_ns)
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[])";
+    INSERT INTO responses (stream_id, seq, part, responder_id, response_seq, result, recorded_ns)
+    SELECT * FROM unnest(
+        $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[]
+    )";

@@ -17,7 +17,7 @@ use crate::store::{Durability, schema};
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The migration at index n makes version n + 1.
-pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("../sqlite.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] = [include_str!("../sqlite.sql"), include_str!("../sqlite_parts.sql")];
 
 /// `None` if another process writes it.
 pub(super) fn open(
@@ -121,7 +121,9 @@ fn migrate(connection: &Connection, failure: &Failure) -> Result<(), StoreError>
     let transaction = connection.unchecked_transaction().map_err(explain)?;
     let present = present(&transaction).map_err(explain)?;
     let version = version(&transaction, &present).map_err(explain)?;
-    for at in schema::plan(&failure.database, &present, version, MIGRATIONS.len())? {
+    let todo = schema::plan(&failure.database, &present, version, MIGRATIONS.len())?;
+    schema::announce(&failure.database, &todo);
+    for at in todo {
         transaction.execute_batch(MIGRATIONS[at]).map_err(explain)?;
         transaction.execute("DELETE FROM headcast_schema", []).map_err(explain)?;
         transaction

@@ -28,23 +28,23 @@ pub(super) const NEW_STREAM: &str = "INSERT INTO streams (publisher, session, st
 
 /// Nearly always all that is needed: most messages of a batch are new.
 pub(super) const INSERT_MESSAGE: &str = "
-    INSERT INTO messages (stream_id, seq, result, responder_id, recorded_ns, responses, divergent)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    INSERT INTO messages (stream_id, seq, part, result, responder_id, recorded_ns, responses, divergent)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 
 /// Gives the first result, if it is another.
 pub(super) const UPDATE_MESSAGE: &str = "
     UPDATE messages
-    SET responses = responses + ?4, divergent = divergent + iif(result = ?3, ?5, 0)
-    WHERE stream_id = ?1 AND seq = ?2
-    RETURNING nullif(result, ?3)";
+    SET responses = responses + ?5, divergent = divergent + iif(result = ?4, ?6, 0)
+    WHERE stream_id = ?1 AND seq = ?2 AND part = ?3
+    RETURNING nullif(result, ?4)";
 
 pub(super) const AMEND: &str =
-    "UPDATE messages SET divergent = divergent + ?3 WHERE stream_id = ?1 AND seq = ?2";
+    "UPDATE messages SET divergent = divergent + ?4 WHERE stream_id = ?1 AND seq = ?2 AND part = ?3";
 
 pub(super) const DIVERGENCE: &str = "
-    INSERT INTO divergences (stream_id, seq, responder_id, response_seq, result, recorded_ns)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO divergences (stream_id, seq, part, responder_id, response_seq, result, recorded_ns)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const RESPONSE: &str = "
-    INSERT INTO responses (stream_id, seq, responder_id, response_seq, result, recorded_ns)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO responses (stream_id, seq, part, responder_id, response_seq, result, recorded_ns)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
