@@ -155,15 +155,17 @@ impl Refresher {
         }
         let answered = report.changed || report.outcome.is_current();
         let first = answered && !self.shared.known.load(Relaxed);
-        {
-            let mut latest = self.shared.latest();
-            latest.ttl = report.ttl;
-            latest.outcome = Some(report.outcome);
-            latest.over_limit = report.over_limit;
-        }
-        if report.changed || first {
+        let Report { changed, outcome, ttl, over_limit, .. } = report;
+        if changed || first {
             self.assembler.lock().offer(self.watcher.peers());
             self.shared.known.store(true, Relaxed);
+        }
+        // After the set: whoever hears of the outcome finds it.
+        {
+            let mut latest = self.shared.latest();
+            latest.ttl = ttl;
+            latest.outcome = Some(outcome);
+            latest.over_limit = over_limit;
         }
         // Whoever waits for peers wants to hear of a failure as well.
         self.assembler.lock().wake();

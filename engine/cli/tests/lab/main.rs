@@ -16,3 +16,4 @@ mod repair;
 mod running;
 mod scale;
 mod support;
+mod xdp;

@@ -15,10 +15,10 @@ const MAX_TX_SKB_BUDGET: c_int = 9;
 /// The fill ring is for receiving, which we do not; but the kernel binds no socket without one.
 const FILL_RING: u32 = 1;
 
-/// The kernel lets go of a queue a moment after its socket was closed: how often to try, and how long to wait
-/// in between.
-const BINDS_MAX: u32 = 10;
-const BIND_AGAIN: Duration = Duration::from_millis(5);
+/// The kernel lets go of a queue and of memory a moment after their socket was closed: how often to try, and how
+/// long to wait in between.
+const TRIES_MAX: u32 = 10;
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// A bound socket and what it shares with the kernel.
 pub(super) struct Parts {
@@ -31,13 +31,26 @@ pub(super) struct Parts {
 
 /// Makes a socket for the interface, on the first of its `queues` that has none yet.
 pub(super) fn open(interface: u32, queues: u32, send_buffer: usize) -> Result<Parts, XdpError> {
+    let mut tries = 1;
+    loop {
+        match try_open(interface, queues, send_buffer) {
+            Err(XdpError::Busy | XdpError::Memory { .. }) if tries < TRIES_MAX => {
+                tries += 1;
+                std::thread::sleep(TRY_AGAIN);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_open(interface: u32, queues: u32, send_buffer: usize) -> Result<Parts, XdpError> {
     let fd = socket()?;
     let setup = |what| move |errno| XdpError::Setup(what, errno);
     // What the kernel has of frames under way counts against this; more than the limit is not an error.
     socket2::SockRef::from(&fd).set_send_buffer_size(send_buffer).map_err(|error| {
         XdpError::Setup("size the send buffer", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     })?;
-    let umem = register(fd.as_fd())?;
+    let umem = register(fd.as_fd(), FRAMES_MAX)?;
     let frames = umem.frames();
     // As long as there are frames: neither can overflow.
     set(fd.as_fd(), libc::XDP_UMEM_COMPLETION_RING, &frames).map_err(setup("make the completion ring"))?;
@@ -56,7 +69,7 @@ pub(super) fn open(interface: u32, queues: u32, send_buffer: usize) -> Result<Pa
 /// Whether a process may have such a socket, as far as that can be said without an interface.
 pub(super) fn probe() -> Result<(), XdpError> {
     let fd = socket()?;
-    register(fd.as_fd()).map(drop)
+    register(fd.as_fd(), FRAMES_MIN).map(drop)
 }
 
 fn socket() -> Result<OwnedFd, XdpError> {
@@ -70,9 +83,9 @@ fn socket() -> Result<OwnedFd, XdpError> {
     }
 }
 
-/// Has the kernel lock as many frames as the limit allows.
-fn register(fd: BorrowedFd<'_>) -> Result<Umem, XdpError> {
-    let mut frames = FRAMES_MAX;
+/// Has the kernel lock as many frames as the limit allows, at most so many.
+fn register(fd: BorrowedFd<'_>, most: u32) -> Result<Umem, XdpError> {
+    let mut frames = most;
     while frames >= FRAMES_MIN {
         let umem = Umem::new(frames).map_err(|errno| XdpError::Setup("have memory", errno))?;
         let (addr, len) = umem.area();
@@ -89,19 +102,14 @@ fn register(fd: BorrowedFd<'_>) -> Result<Umem, XdpError> {
 }
 
 fn bind_any(fd: BorrowedFd<'_>, interface: u32, queues: u32) -> Result<u32, XdpError> {
-    for attempt in 0..BINDS_MAX {
-        if attempt > 0 {
-            std::thread::sleep(BIND_AGAIN);
-        }
-        let mut busy = false;
-        for queue in 0..queues {
-            match bind(fd, interface, queue) {
-                Ok(()) => return Ok(queue),
-                Err(Errno::EBUSY) => busy = true,
-                // The driver has fewer than the device was made for.
-                Err(Errno::EINVAL) if busy => break,
-                Err(errno) => return Err(XdpError::Interface(errno)),
-            }
+    let mut busy = false;
+    for queue in 0..queues {
+        match bind(fd, interface, queue) {
+            Ok(()) => return Ok(queue),
+            Err(Errno::EBUSY) => busy = true,
+            // The driver has fewer than the device was made for.
+            Err(Errno::EINVAL) if busy => break,
+            Err(errno) => return Err(XdpError::Interface(errno)),
         }
     }
     Err(XdpError::Busy)
