@@ -216,7 +216,8 @@ mod tests {
         assert_eq!(received.warm_up, 30 * receivers);
         assert_eq!(received.counters["delivered"], 300 * receivers);
         let counters: std::collections::BTreeMap<_, _> = publisher.counters().into_iter().collect();
-        assert_eq!(counters["sent_first"], 300 * receivers);
+        // Messages that were late may have shared a datagram.
+        assert_eq!(counters["sent_first"] + counters["packed"] * receivers, 300 * receivers);
     }
 
     #[test]

@@ -213,8 +213,10 @@ fn repairs_and_heartbeats_cost_no_allocation() {
         // Some are there, some are not any more, some are not yet, and the last is nobody's.
         peer.ask(from, session, &[round, round / 4, round + 9]);
         peer.ask(from, headcast::Session::from_bits(1), &[1]);
+        // At last the stream falls silent for longer than usual between two messages.
+        let turns = if round < 200 { 4 } else { 40 };
         let (allocated, freed) = heap_calls(|| {
-            for _ in 0..4 {
+            for _ in 0..turns {
                 publisher.turn(TURN).expect("a turn");
             }
         });
@@ -224,7 +226,7 @@ fn repairs_and_heartbeats_cost_no_allocation() {
     assert_eq!(calls, (0, 0));
     assert_eq!(heap_calls(|| settle(&mut publisher)), (0, 0));
     let counters = publisher.counters();
-    assert!(counters.repairs_sent.get() > 100 && counters.heartbeats.get() > 100, "{counters:?}");
+    assert!(counters.repairs_sent.get() > 100 && counters.heartbeats.get() > 2, "{counters:?}");
     assert!(counters.repairs_gone.get() > 0 && counters.naks_foreign.get() > 0, "{counters:?}");
     let farewell = heap_calls(|| assert_eq!(publisher.close(SOON).expect("closed"), 0));
     assert_eq!(farewell, (0, 0));
