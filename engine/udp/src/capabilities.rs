@@ -140,10 +140,11 @@ mod tests {
             send_batch: Some(1024),
             train: Some(64),
             send_buffers: vec![("IPv4", buffer)],
+            xdp: Some(true),
             receive_buffer: Some(buffer),
             gro: Some(false),
         };
-        let text = "sendmmsg of 1024, GSO of 64, IPv4 send buffer 4 B asked, 8 B granted, receive buffer 4 B asked, 8 B granted, GRO off";
+        let text = "sendmmsg of 1024, GSO of 64, IPv4 send buffer 4 B asked, 8 B granted, AF_XDP on, receive buffer 4 B asked, 8 B granted, GRO off";
         assert_eq!(both.to_string(), text);
         let receiving = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
         assert_eq!(receiving.to_string(), "receive buffer 4 B asked, 8 B granted");

@@ -163,9 +163,7 @@ fn ipv6(header: &mut [u8], from: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, flow_lab
 fn flow_label(source: SocketAddr, peer: SocketAddr) -> u32 {
     let mut hasher = DefaultHasher::new();
     (source, peer).hash(&mut hasher);
-    #[expect(clippy::cast_possible_truncation, reason = "20 bits")]
-    let label = (hasher.finish() & 0xf_ffff) as u32;
-    label
+    (hasher.finish() & 0xf_ffff) as u32
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn bind_any(fd: BorrowedFd<'_>, interface: u32, queues: u32) -> Result<u32, XdpE
 }
 
 fn bind(fd: BorrowedFd<'_>, interface: u32, queue: u32) -> Result<(), Errno> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "44")]
+    #[expect(clippy::cast_possible_truncation, reason = "44")]
     let name = sockaddr_xdp {
         sxdp_family: libc::AF_XDP as u16,
         sxdp_flags: libc::XDP_COPY,
