@@ -25,7 +25,7 @@ impl Frames {
         let template = |(peer, way): (&SocketAddr, &Way)| {
             Template::new(SocketAddr::new(way.source, port), *peer, &way.hop).ok_or("two families")
         };
-        let templates = peers.iter().zip(&ways).map(template).collect::<Result<_, _>>()?;
+        let templates = peers.iter().zip(&ways).map(template).collect::<Result<Vec<_>, _>>()?;
         let (_, queues) = routes.interface(interface).ok_or("the interface is gone")?;
         let xdp = Xdp::open(interface, queues, crate::SEND_BUFFER)?;
         Ok(Self { xdp, lane: Lane::new(templates) })

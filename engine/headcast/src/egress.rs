@@ -101,8 +101,11 @@ impl Egress {
         counters: &PublisherCounters,
     ) {
         let batches = if let Some(frames) = fanout.frames.as_deref_mut()
-            && frames.begin(rotate, len)
+            && frames.begin(&fanout.batches, rotate, len, now_ns)
         {
+            if frames.lane.left_out() > 0 {
+                counters.quarantined.add(frames.lane.left_out() as u64);
+            }
             &mut frames.others
         } else {
             &mut fanout.batches

@@ -41,6 +41,9 @@ const FRAMES_MAX: u32 = 2048;
 const FRAMES_MIN: u32 = 64;
 const _: () = assert!(FRAMES_MAX.is_power_of_two() && FRAMES_MIN.is_power_of_two());
 const _: () = assert!(FRAME > frame::HEADER_MAX);
+/// The most frames that one call sends on a kernel that cannot be told another number (`TX_BATCH_SIZE`,
+/// `net/xdp/xsk.c`).
+const CALL_MAX_BEFORE_6_17: u32 = 32;
 
 /// A socket that sends frames by one queue of one interface.
 pub struct Xdp {
@@ -53,6 +56,9 @@ pub struct Xdp {
     /// Frames that the driver dropped, which the kernel has not yet said to have taken: it does with the next
     /// frame.
     dropped: usize,
+    /// Whether the kernel says after every call what it has taken, as it does since Linux 6.17. Older ones say it
+    /// when the ring is empty, but not when they stop before that.
+    is_prompt: bool,
 }
 
 /// What one call to send did.
@@ -74,8 +80,9 @@ impl Xdp {
     /// # Errors
     /// What is missing.
     pub fn open(interface: u32, queues: u32, send_buffer: usize) -> Result<Self, XdpError> {
-        let Parts { fd, umem, tx, completions, queue } = socket::open(interface, queues, send_buffer)?;
-        Ok(Self { fd, umem, tx, completions, interface, queue, dropped: 0 })
+        let Parts { fd, umem, tx, completions, queue, is_prompt } =
+            socket::open(interface, queues, send_buffer)?;
+        Ok(Self { fd, umem, tx, completions, interface, queue, dropped: 0, is_prompt })
     }
 
     /// Whether this process may have such a socket at all: capability, kernel and memory. Only
@@ -119,6 +126,12 @@ impl Xdp {
             let known = umem.give_back(address);
             debug_assert!(known, "the kernel gives back what it was given");
         });
+    }
+
+    /// After how many calls without a word of progress there was none, with so many frames in the ring.
+    #[cold]
+    fn silent_calls_max(&self, unconsumed: u32) -> u32 {
+        if self.is_prompt { 1 } else { unconsumed.div_ceil(CALL_MAX_BEFORE_6_17) + 1 }
     }
 
     /// Has the kernel send what is in the ring.

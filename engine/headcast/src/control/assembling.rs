@@ -20,6 +20,8 @@ pub(super) struct Inner {
     queue: Arc<Queue>,
     shared: Arc<Shared>,
     peers: PeerSet,
+    /// Of the peers; 0 is the data thread's, that knows nobody.
+    generation: u64,
     /// What finds the ways for frames, if there may be any.
     pub(super) ways: Option<Ways>,
 }
@@ -33,7 +35,7 @@ impl Assembler {
         ways: Option<Ways>,
     ) -> Self {
         let peers = PeerSet::default();
-        Self(Arc::new(Mutex::new(Inner { offer, plan, queue, shared, peers, ways })))
+        Self(Arc::new(Mutex::new(Inner { offer, plan, queue, shared, peers, generation: 0, ways })))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -46,6 +48,7 @@ impl Inner {
     /// Prepares for these peers and passes that over.
     pub(super) fn offer(&mut self, peers: &PeerSet) {
         self.peers = peers.clone();
+        self.generation += 1;
         if let Some(ways) = &mut self.ways {
             ways.find(&self.peers);
         }
@@ -78,7 +81,7 @@ impl Inner {
             let Found { templates, interface, xdp, is_lost } = ways.settle(&self.peers, spare)?;
             Some(Frames::new(&self.peers, &templates, self.plan, interface, xdp, is_lost))
         });
-        let mut fanout = Fanout::new(&self.peers, self.plan, frames);
+        let mut fanout = Fanout::new(&self.peers, self.generation, self.plan, frames);
         if let Some(error) = self.ways.as_ref().and_then(Ways::refused) {
             fanout.refuse(error);
         }

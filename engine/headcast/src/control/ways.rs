@@ -48,7 +48,12 @@ pub(crate) struct Ways {
     is_lost: Arc<AtomicBool>,
     /// No other socket before this, on the monotonic clock.
     reopen_ns: u64,
+    /// There is to be one, and there is none.
+    wants: bool,
+    /// Why the last socket was not to be had.
     refused: Option<XdpError>,
+    /// There has been one: what fails later may pass, and is no reason to end a publisher that runs.
+    has_had: bool,
     lane: Option<FrameStatus>,
 }
 
@@ -62,7 +67,9 @@ impl Ways {
             offered: None,
             is_lost: Arc::default(),
             reopen_ns: 0,
+            wants: false,
             refused: None,
+            has_had: false,
             lane: None,
         }
     }
@@ -88,6 +95,7 @@ impl Ways {
                 None
             }
         };
+        self.wants = false;
         let lane = self.open_lane(peers, spare);
         let status = lane.as_ref().map(|found| self.status(found));
         if status.as_ref().map(|status| &status.interface) != self.lane.as_ref().map(|lane| &lane.interface) {
@@ -95,6 +103,7 @@ impl Ways {
                 Some(FrameStatus { interface, peers: framed }) => {
                     tracing::info!(interface, peers = framed, of = peers.len(), "frames go out by AF_XDP")
                 }
+                None if self.wants => {}
                 None => tracing::info!("all datagrams go by the socket: no next hop is known for frames"),
             }
         }
@@ -110,7 +119,10 @@ impl Ways {
             self.reopen_ns = clock::mono_ns() + REOPEN_NS;
             tracing::debug!("a socket for frames has failed");
         }
-        let interface = busiest(&self.found)?;
+        // While all next hops wait to be confirmed, which takes a moment, what there is stays.
+        let there_is = spare.as_ref().map(Xdp::interface).or(self.held);
+        let interface = busiest(&self.found)
+            .or_else(|| there_is.filter(|index| self.routes.interface(*index).is_some()))?;
         let templates = self.templates(peers, interface);
         let xdp = match spare.filter(|xdp| xdp.interface() == interface) {
             Some(xdp) => Some(xdp),
@@ -126,11 +138,13 @@ impl Ways {
     fn open(&mut self, interface: u32) -> Option<Xdp> {
         let now_ns = clock::mono_ns();
         if now_ns < self.reopen_ns {
+            self.wants = true;
             return None;
         }
         let (name, queues) = self.routes.interface(interface)?;
         match Xdp::open(interface, queues, self.framing.send_buffer) {
             Ok(xdp) => {
+                (self.has_had, self.refused) = (true, None);
                 tracing::debug!(
                     interface = name,
                     queue = xdp.queue(),
@@ -145,6 +159,7 @@ impl Ways {
                 }
                 self.refused = Some(error);
                 self.reopen_ns = now_ns + REOPEN_NS;
+                self.wants = true;
                 None
             }
         }
@@ -174,18 +189,17 @@ impl Ways {
 
     /// Who is sent frames, as of the last offer.
     pub(super) fn lane(&self) -> Option<FrameStatus> {
-        self.lane.clone()
+        self.lane.clone().filter(|lane| lane.peers > 0)
     }
 
-    /// Why there is no socket for frames where one is demanded.
+    /// Why there is no socket for frames where one is demanded, and there never was.
     pub(super) fn refused(&self) -> Option<XdpError> {
-        self.refused.filter(|_| self.framing.backend == Backend::Xdp && self.lane.is_none())
+        self.refused.filter(|_| self.framing.backend == Backend::Xdp && !self.has_had)
     }
 
     /// Whether another socket is to be tried now: the last one has failed, or there was none a while ago.
     pub(super) fn is_to_be_retried(&self) -> bool {
-        self.is_lost.load(Relaxed)
-            || (self.lane.is_none() && self.reopen_ns > 0 && clock::mono_ns() >= self.reopen_ns)
+        self.is_lost.load(Relaxed) || (self.wants && clock::mono_ns() >= self.reopen_ns)
     }
 }
 

@@ -26,13 +26,15 @@ pub(crate) struct Fanout {
     /// Why there is no socket for frames, where sending is not to go on without.
     pub(super) refused: Option<XdpError>,
     len: usize,
+    /// Differs from one peer set to the next; other ways to the same peers leave it.
+    generation: u64,
     /// What each peer may be sent again, IPv4 first; empty when nothing is.
     credits: Box<[Credit]>,
 }
 
 impl Fanout {
     /// Everybody by the sockets, but whom `frames` go to.
-    pub(crate) fn new(peers: &PeerSet, plan: Plan, frames: Option<Frames>) -> Self {
+    pub(crate) fn new(peers: &PeerSet, generation: u64, plan: Plan, frames: Option<Frames>) -> Self {
         // Sorted, so IPv4 comes first.
         let (v4, v6) = peers.as_slice().split_at(peers.as_slice().partition_point(SocketAddr::is_ipv4));
         let credits = if plan.repairs { peers.len() } else { 0 };
@@ -41,6 +43,7 @@ impl Fanout {
             frames: frames.map(Box::new),
             refused: None,
             len: peers.len(),
+            generation,
             credits: vec![Credit::default(); credits].into(),
         }
     }
@@ -82,8 +85,9 @@ impl Fanout {
         self.frames.and_then(|frames| frames.into_xdp())
     }
 
-    /// Takes over what the set before knew of peers that are in both, and its socket for frames.
-    pub(crate) fn inherit(&mut self, old: &mut Self) {
+    /// Takes over what the set before knew of peers that are in both, and its socket for frames; returns whether the
+    /// peers are others.
+    pub(crate) fn inherit(&mut self, old: &mut Self) -> bool {
         if let Some(frames) = &mut self.frames {
             frames.inherit(old.frames.as_deref_mut(), &old.batches);
         }
@@ -99,6 +103,7 @@ impl Fanout {
                 *to = *credit;
             }
         }
+        self.generation != old.generation
     }
 
     /// The peer of this address, by its place among all, with what it may be sent again.
@@ -139,7 +144,7 @@ mod tests {
 
     fn fanout(peers: &[&str]) -> Fanout {
         let peers = peers.iter().map(|peer| peer.parse().expect("an address"));
-        Fanout::new(&peers.collect::<PeerSet>(), PLAN, None)
+        Fanout::new(&peers.collect::<PeerSet>(), 1, PLAN, None)
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Frames {
         Self {
             xdp,
             interface,
-            lane: Lane::new(templates.iter().flatten().copied().collect()),
+            lane: Lane::new(templates.iter().flatten().copied()),
             left: Vec::with_capacity(places.len()),
             places: places.into(),
             others: others.map(|peers| Batch::new(&peers, plan.call_max)),
@@ -84,14 +84,29 @@ impl Frames {
         }
     }
 
-    /// Starts a pass of a datagram of so many bytes; returns whether it goes by the lane.
+    /// Starts a pass of a datagram of so many bytes, without those whom `batches` have in quarantine; returns whether
+    /// it goes by the lane.
     #[inline]
-    pub(super) fn begin(&mut self, rotate: bool, len: usize) -> bool {
+    pub(super) fn begin(&mut self, batches: &[Batch; 2], rotate: bool, len: usize, now_ns: u64) -> bool {
         self.runs = !self.lost && len <= self.lane.payload_max();
         if self.runs {
+            if self.lane.left_out() > 0 || batches.iter().any(Batch::may_have_quarantines) {
+                self.leave_out(batches, now_ns);
+            }
             self.lane.begin(rotate);
         }
         self.runs
+    }
+
+    /// Frames are never refused, so it is the batches of all peers that know who is in quarantine: from trains, and
+    /// from what is too long for a frame.
+    #[cold]
+    fn leave_out(&mut self, batches: &[Batch; 2], now_ns: u64) {
+        let places = &self.places;
+        self.lane.leave_out(|at| {
+            let (family, peer) = places[at];
+            batches[family].is_quarantined(peer, now_ns)
+        });
     }
 
     /// The lane and the socket, as long as it is of use.

@@ -371,7 +371,7 @@ impl Builder {
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, sizes.payload_max),
             aside: Aside::new(aside),
-            fanout: Box::new(Fanout::new(&PeerSet::default(), plan, None)),
+            fanout: Box::new(Fanout::new(&PeerSet::default(), 0, plan, None)),
             egress,
             pass: None,
             passes_max: PASSES_MAX,

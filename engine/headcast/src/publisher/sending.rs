@@ -8,7 +8,6 @@ use headcast_proto::header::PATH_OFFSET;
 use super::trains::datagrams;
 use super::{Beside, Pass, Publisher};
 use crate::clock;
-use crate::egress::Fanout;
 
 /// Passes that are sent before events are looked at again.
 pub(super) const PASSES_MAX: usize = 64;
@@ -36,7 +35,13 @@ impl Publisher {
 
     #[cold]
     fn swap_peers(&mut self) {
-        if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
+        if self.is_sending() {
+            return;
+        }
+        // Other ways to the same peers are no news to anybody but the sockets.
+        let mut are_others = false;
+        self.intake.swap_with(&mut self.fanout, |new, old| are_others = new.inherit(old));
+        if are_others {
             self.peers_known = true;
             if self.repairing.is_some() {
                 self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);

@@ -89,7 +89,7 @@ impl TxRing {
     /// Adds a frame, which is not published yet.
     ///
     /// # Panics
-    /// If there is no room. There always is while there are no more frames than entries.
+    /// If there is no room.
     #[inline]
     pub(super) fn push(&mut self, addr: u64, len: u32) {
         assert!(self.unconsumed() <= self.ring.mask, "there is room");
@@ -103,6 +103,13 @@ impl TxRing {
     #[inline]
     pub(super) fn publish(&mut self) {
         self.ring.producer().store(self.next, Ordering::Release);
+    }
+
+    /// How many more fit. Free frames do not tell: the kernel may give a frame back before it says that it has
+    /// taken its entry.
+    #[inline]
+    pub(super) fn room(&self) -> u32 {
+        (self.ring.mask + 1).saturating_sub(self.unconsumed())
     }
 
     /// How many the kernel has not taken yet, as far as it says.

@@ -12,6 +12,8 @@ use super::{FRAME, FRAMES_MAX, FRAMES_MIN, XdpError};
 
 /// `XDP_MAX_TX_SKB_BUDGET` (`linux/if_xdp.h`, Linux 6.17): the most frames of one call, 32 without it.
 const MAX_TX_SKB_BUDGET: c_int = 9;
+/// Frames that are written before the kernel is called: the first peer should not wait for all the others'.
+const TX_RING_MAX: u32 = 256;
 /// The fill ring is for receiving, which we do not; but the kernel binds no socket without one.
 const FILL_RING: u32 = 1;
 
@@ -27,6 +29,7 @@ pub(super) struct Parts {
     pub(super) tx: TxRing,
     pub(super) completions: CompletionRing,
     pub(super) queue: u32,
+    pub(super) is_prompt: bool,
 }
 
 /// Makes a socket for the interface, on the first of its `queues` that has none yet.
@@ -52,18 +55,19 @@ fn try_open(interface: u32, queues: u32, send_buffer: usize) -> Result<Parts, Xd
     })?;
     let umem = register(fd.as_fd(), FRAMES_MAX)?;
     let frames = umem.frames();
-    // As long as there are frames: neither can overflow.
+    // As long as there are frames: it cannot overflow.
     set(fd.as_fd(), libc::XDP_UMEM_COMPLETION_RING, &frames).map_err(setup("make the completion ring"))?;
     set(fd.as_fd(), libc::XDP_UMEM_FILL_RING, &FILL_RING).map_err(setup("make the fill ring"))?;
-    set(fd.as_fd(), libc::XDP_TX_RING, &frames).map_err(setup("make the transmit ring"))?;
-    // Older kernels send 32 a call, which only costs calls.
-    let _ = set(fd.as_fd(), MAX_TX_SKB_BUDGET, &frames);
+    let entries = frames.min(TX_RING_MAX);
+    set(fd.as_fd(), libc::XDP_TX_RING, &entries).map_err(setup("make the transmit ring"))?;
+    // Older kernels send 32 a call, and say late which.
+    let is_prompt = set(fd.as_fd(), MAX_TX_SKB_BUDGET, &entries).is_ok();
     let offsets = offsets(fd.as_fd()).map_err(setup("learn the layout of the rings"))?;
-    let tx = TxRing::map(fd.as_fd(), &offsets.tx, frames).map_err(setup("map the transmit ring"))?;
+    let tx = TxRing::map(fd.as_fd(), &offsets.tx, entries).map_err(setup("map the transmit ring"))?;
     let completions =
         CompletionRing::map(fd.as_fd(), &offsets.cr, frames).map_err(setup("map the completion ring"))?;
     let queue = bind_any(fd.as_fd(), interface, queues.max(1))?;
-    Ok(Parts { fd, umem, tx, completions, queue })
+    Ok(Parts { fd, umem, tx, completions, queue, is_prompt })
 }
 
 /// Whether a process may have such a socket, as far as that can be said without an interface.

@@ -29,7 +29,7 @@ impl Sender {
         let template = |(peer, way): (&SocketAddr, &Way)| {
             Template::new(SocketAddr::new(way.source, PORT), *peer, &way.hop).expect("one family")
         };
-        let lane = Lane::new(peers.iter().zip(&ways).map(template).collect());
+        let lane = Lane::new(peers.iter().zip(&ways).map(template));
         let (_, queues) = routes.interface(ways[0].interface).expect("an interface");
         let xdp = Xdp::open(ways[0].interface, queues, 1 << 20).expect("a socket for frames");
         Self { xdp, lane, ways }
