@@ -4,4 +4,6 @@
 
 mod frames;
 mod network;
+mod parsed;
 mod routes;
+mod scarce;
