@@ -96,28 +96,12 @@ impl Egress {
         &self,
         fanout: &mut Fanout,
         rotate: bool,
-        len: usize,
+        len: impl FnOnce() -> usize,
         now_ns: u64,
         counters: &PublisherCounters,
     ) {
-        let batches = if let Some(frames) = fanout.frames.as_deref_mut()
-            && frames.begin(&fanout.batches, rotate, len, now_ns)
-        {
-            if frames.lane.left_out() > 0 {
-                counters.quarantined.add(frames.lane.left_out() as u64);
-            }
-            &mut frames.others
-        } else {
-            &mut fanout.batches
-        };
-        for batch in batches {
-            if batch.is_empty() {
-                continue;
-            }
-            batch.begin(now_ns, rotate);
-            if batch.quarantined() > 0 {
-                counters.quarantined.add(batch.quarantined() as u64);
-            }
+        if fanout.frames.is_none() || !begin_frames(fanout, rotate, len(), now_ns, counters) {
+            begin_batches(&mut fanout.batches, rotate, now_ns, counters);
         }
         counters.offered.add(fanout.len() as u64);
     }
@@ -152,14 +136,23 @@ impl Egress {
         now_ns: u64,
         counters: &PublisherCounters,
     ) -> io::Result<bool> {
+        if fanout.frames.is_some() {
+            return self.flush_with_frames(registry, fanout, datagram, sent, now_ns, counters);
+        }
+        self.flush_batches(registry, &mut fanout.batches, datagram, sent, now_ns, counters)
+    }
+
+    #[inline]
+    fn flush_batches(
+        &mut self,
+        registry: &Registry,
+        batches: &mut [Batch; 2],
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
         let mut done = true;
-        let batches = match fanout.frames.as_deref_mut() {
-            Some(frames) if frames.runs => {
-                done = self.flush_frames(frames, &mut fanout.batches, datagram, sent, now_ns, counters)?;
-                &mut frames.others
-            }
-            _ => &mut fanout.batches,
-        };
         for (family, batch) in batches.iter_mut().enumerate() {
             if batch.is_empty() {
                 continue;
@@ -171,6 +164,29 @@ impl Egress {
             let progress = batch.flush(socket.as_fd(), datagram, now_ns);
             done &= self.book(registry, family, progress, sent, counters)?;
         }
+        Ok(done)
+    }
+
+    /// Apart from the way by the sockets alone, which is short.
+    #[inline(never)]
+    fn flush_with_frames(
+        &mut self,
+        registry: &Registry,
+        fanout: &mut Fanout,
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        let mut done = true;
+        let batches = match fanout.frames.as_deref_mut() {
+            Some(frames) if frames.runs => {
+                done = self.flush_frames(frames, &mut fanout.batches, datagram, sent, now_ns, counters)?;
+                &mut frames.others
+            }
+            _ => &mut fanout.batches,
+        };
+        done &= self.flush_batches(registry, batches, datagram, sent, now_ns, counters)?;
         Ok(done)
     }
 
@@ -336,4 +352,38 @@ impl Egress {
             }
         }
     }
+}
+
+#[inline]
+fn begin_batches(batches: &mut [Batch; 2], rotate: bool, now_ns: u64, counters: &PublisherCounters) {
+    for batch in batches {
+        if batch.is_empty() {
+            continue;
+        }
+        batch.begin(now_ns, rotate);
+        if batch.quarantined() > 0 {
+            counters.quarantined.add(batch.quarantined() as u64);
+        }
+    }
+}
+
+/// Starts a pass that goes by frames to whom they go, and by the sockets to the others, if a datagram of this length
+/// can; returns whether.
+#[inline(never)]
+fn begin_frames(
+    fanout: &mut Fanout,
+    rotate: bool,
+    len: usize,
+    now_ns: u64,
+    counters: &PublisherCounters,
+) -> bool {
+    let Some(frames) = fanout.frames.as_deref_mut() else { return false };
+    if !frames.begin(&fanout.batches, rotate, len, now_ns) {
+        return false;
+    }
+    if frames.lane.left_out() > 0 {
+        counters.quarantined.add(frames.lane.left_out() as u64);
+    }
+    begin_batches(&mut frames.others, rotate, now_ns, counters);
+    true
 }

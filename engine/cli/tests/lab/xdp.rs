@@ -2,6 +2,7 @@
 
 mod publishing;
 mod refused;
+mod together;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

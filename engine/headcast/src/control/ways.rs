@@ -170,7 +170,8 @@ impl Ways {
     fn templates(&self, peers: &PeerSet, interface: u32) -> Vec<Option<Template>> {
         let template = |(peer, way): (&SocketAddr, &Option<Way>)| {
             let way = way.as_ref().filter(|way| way.interface == interface)?;
-            let port = self.framing.ports[usize::from(peer.is_ipv6())];
+            // Without a socket of that family, answers would have nowhere to go.
+            let port = Some(self.framing.ports[usize::from(peer.is_ipv6())]).filter(|port| *port > 0)?;
             Template::new(SocketAddr::new(way.source, port), *peer, &way.hop)
         };
         let mut templates: Vec<_> = peers.as_slice().iter().zip(&self.found).map(template).collect();

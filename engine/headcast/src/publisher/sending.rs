@@ -145,7 +145,7 @@ impl Publisher {
         }
         if pass.count == 1 {
             let rotate = pass.copy < self.rotates_below;
-            let len = self.ring.slot(pass.seq).on_wire(self.framed).len();
+            let len = || self.ring.slot(pass.seq).on_wire(self.framed).len();
             self.egress.begin(&mut self.fanout, rotate, len, now_ns, &self.counters);
         } else {
             self.begin_train(pass, now_ns);

@@ -40,7 +40,7 @@ pub(super) fn finish(sum: u64) -> u16 {
     !folded
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use proptest::prelude::*;
 

@@ -166,5 +166,5 @@ fn flow_label(source: SocketAddr, peer: SocketAddr) -> u32 {
     (hasher.finish() & 0xf_ffff) as u32
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;

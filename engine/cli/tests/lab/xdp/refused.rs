@@ -25,7 +25,7 @@ fn without_the_capability_xdp_says_so_and_exits_and_auto_goes_by_the_socket() {
     let lab = Lab::up("--pods 2 --no-records");
     let without = "--bounding-set=-net_raw --inh-caps=-net_raw";
     let refused = publish(&lab, "xdp", without);
-    assert!(!refused.status.success());
+    assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("CAP_NET_RAW"), "{}", stderr(&refused));
 
     let pods = Pods::start(&lab, lab.addresses());
@@ -46,6 +46,17 @@ fn without_locked_memory_xdp_says_how_much_it_needs() {
     assert!(!refused.status.success());
     let said = stderr(&refused);
     assert!(said.contains("131072 B of locked memory") && said.contains("RLIMIT_MEMLOCK"), "{said}");
+    let pods = Pods::start(&lab, lab.addresses());
+    let auto = publish(&lab, "auto", without);
+    assert!(auto.status.success(), "{}", stderr(&auto));
+    let said = stderr(&auto);
+    assert!(
+        said.matches("go by the socket").count() == 1 && said.contains("131072 B of locked memory"),
+        "{said}"
+    );
+    for pod in pods.stop() {
+        assert_eq!(pod.numbers, [u64::from_le_bytes(*b"a number")]);
+    }
     // Four times as much is enough, and so is what there is.
     let without = without.replace("65536:65536", "524288:524288");
     let done = publish(&lab, "xdp", &without);
