@@ -38,7 +38,7 @@ fn what_is_lost_is_repaired_while_copies_go_by_frames_and_next_hops_come_and_go(
 #[test]
 fn what_queues_goes_out_together_and_single_datagrams_by_frames() {
     const ROUNDS: u64 = 300;
-    const EACH: u64 = 20;
+    const EACH: usize = 20;
     let lab = Lab::up("--pods 3 --no-records");
     let addresses = addresses(&lab, false);
     for packing in [true, false] {
@@ -57,7 +57,7 @@ fn what_queues_goes_out_together_and_single_datagrams_by_frames() {
             }
             publisher.turn(Some(Duration::ZERO)).expect("a turn");
             for _ in 0..ROUNDS {
-                for number in numbers.by_ref().take(EACH as usize) {
+                for number in numbers.by_ref().take(EACH) {
                     publisher.post(&number.to_le_bytes()).expect("posted");
                 }
                 publisher.flush().expect("sent");
