@@ -88,11 +88,18 @@ impl Fanout {
     /// Takes over what the set before knew of peers that are in both, and its socket for frames; returns whether the
     /// peers are others.
     pub(crate) fn inherit(&mut self, old: &mut Self) -> bool {
-        if let Some(frames) = &mut self.frames {
-            frames.inherit(old.frames.as_deref_mut(), &old.batches);
-        }
         for (new, old) in self.batches.iter_mut().zip(&old.batches) {
             new.inherit(old);
+        }
+        match (&mut self.frames, &mut old.frames) {
+            (Some(frames), old) => frames.inherit(old.as_deref_mut()),
+            // The batches for all know what those beside the lane knew.
+            (None, Some(old)) => {
+                for (new, old) in self.batches.iter_mut().zip(&old.others) {
+                    new.inherit(old);
+                }
+            }
+            (None, None) => {}
         }
         let kept = old.addresses().zip(&old.credits);
         let mut credits = self.batches.iter().flat_map(addresses).zip(&mut self.credits).peekable();

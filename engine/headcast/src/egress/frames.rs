@@ -68,16 +68,14 @@ impl Frames {
     }
 
     /// Takes over the socket of the set before, and what it knew of the others.
-    pub(super) fn inherit(&mut self, old: Option<&mut Self>, batches: &[Batch; 2]) {
-        let mut known = batches;
+    pub(super) fn inherit(&mut self, old: Option<&mut Self>) {
         if let Some(old) = old {
             if self.xdp.is_none() && old.interface == self.interface && !old.lost {
                 self.xdp = old.xdp.take();
             }
-            known = &old.others;
-        }
-        for (new, old) in self.others.iter_mut().zip(known) {
-            new.inherit(old);
+            for (new, old) in self.others.iter_mut().zip(&old.others) {
+                new.inherit(old);
+            }
         }
         if self.xdp.is_none() {
             self.lose();
