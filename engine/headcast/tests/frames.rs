@@ -24,9 +24,14 @@ fn run(line: &str) {
     assert!(status.expect("it runs").success(), "{line}");
 }
 
-/// Moves this thread, and those that it starts, into a network with an interface `out`, whose other end belongs to
+/// Moves this thread, and those that it starts, into a network with an interface `out`, whose other end `in` belongs to
 /// nobody, and with four peers behind it.
 fn isolated() -> Vec<SocketAddr> {
+    network();
+    behind("out")
+}
+
+fn network() {
     assert!(nix::unistd::geteuid().is_root(), "this test makes a network namespace, which needs root");
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     for line in [
@@ -34,12 +39,15 @@ fn isolated() -> Vec<SocketAddr> {
         "ip link add out type veth peer name in",
         "ip link set in up",
         "ip link set out up",
-        "ip address add 10.9.0.1/24 dev out",
     ] {
         run(line);
     }
+}
+
+fn behind(device: &str) -> Vec<SocketAddr> {
+    run(&format!("ip address add 10.9.0.1/24 dev {device}"));
     let peer = |host| {
-        run(&format!("ip neighbour add 10.9.0.{host} lladdr 02:00:00:00:00:01 dev out nud permanent"));
+        run(&format!("ip neighbour add 10.9.0.{host} lladdr 02:00:00:00:00:01 dev {device} nud permanent"));
         SocketAddr::from(([10, 9, 0, host], 12_000))
     };
     (2..2 + PEERS).map(peer).collect()
@@ -202,4 +210,66 @@ fn a_publisher_whose_interface_goes_away_goes_on_by_the_socket_and_comes_back() 
     until(&mut publisher, "framed again", |publisher| framed(publisher, b"here") == u64::from(PEERS));
     assert_eq!(publisher.close(SOON).expect("closed"), 0);
     assert_adds_up(&publisher);
+}
+
+#[test]
+fn while_next_hops_wait_to_be_confirmed_the_socket_for_frames_stays() {
+    let peers = isolated();
+    // Raw, so that there are no heartbeats: nothing is sent but what is published.
+    let mut publisher = framing(Publisher::builder().peers(peers).mode(Mode::Once).raw(true));
+    for host in 2..2 + PEERS {
+        run(&format!("ip neighbour replace 10.9.0.{host} lladdr 02:00:00:00:00:01 dev out nud stale"));
+    }
+    until(&mut publisher, "stale", |publisher| publisher.monitor().status().frames.is_none());
+    publisher.turn(TURN).expect("a turn");
+    assert_eq!(sockets_for_frames(), 1);
+    // The first goes by the socket, which makes the kernel ask.
+    assert_eq!(framed(&mut publisher, b"by the socket"), 0);
+    until(&mut publisher, "framed again", |publisher| framed(publisher, b"here") == u64::from(PEERS));
+    assert_eq!(sockets_for_frames(), 1);
+    assert_adds_up(&publisher);
+}
+
+/// How many this network has, by the kernel's account.
+fn sockets_for_frames() -> u32 {
+    let table = std::fs::read_to_string("/proc/thread-self/net/protocols").expect("a table");
+    let line = table.lines().find(|line| line.starts_with("XDP ")).expect("AF_XDP");
+    line.split_whitespace().nth(2).expect("sockets").parse().expect("a number")
+}
+
+#[test]
+fn where_there_is_no_room_a_pass_waits_and_nothing_is_lost() {
+    const MESSAGES: u64 = 200;
+    network();
+    // What goes through the bridge waits for a slow interface, and until then counts against the sender's buffer.
+    for line in [
+        "ip link add bridge type bridge",
+        "ip link set out master bridge",
+        "ip link set bridge up",
+        "tc qdisc add dev out root tbf rate 10mbit burst 5kb limit 2mb",
+        "nft add table netdev count",
+        "nft add chain netdev count in { type filter hook ingress device in priority 0 ; }",
+    ] {
+        run(line);
+    }
+    let peers = behind("bridge");
+    // What queues would go together, by the socket.
+    let builder = Publisher::builder().peers(peers).mode(Mode::Once).raw(true).send_buffer(1).gso(false);
+    let mut publisher = framing(builder);
+    run("nft add rule netdev count in udp dport 12000 udp length 1008 counter");
+    let before = publisher.counters().sent_xdp.get();
+    for _ in 0..MESSAGES {
+        publisher.publish(&[7; 1_000]).expect("published");
+        publisher.turn(Some(Duration::ZERO)).expect("a turn");
+    }
+    assert_eq!(publisher.close(SOON).expect("closed"), 0);
+    let sent = MESSAGES * u64::from(PEERS);
+    assert!(publisher.counters().blocked.get() > 10, "{:?}", publisher.counters());
+    assert_eq!(publisher.counters().sent_xdp.get() - before, sent);
+    assert_adds_up(&publisher);
+    let arrived = format!("packets {sent} ");
+    until(&mut publisher, "arrived", |_| {
+        let rules = Command::new("nft").args(["list", "ruleset"]).output().expect("nft runs");
+        String::from_utf8_lossy(&rules.stdout).contains(&arrived)
+    });
 }
