@@ -13,11 +13,13 @@ pub(super) struct Ratio {
     target: Option<(f64, Option<usize>)>,
 }
 
-pub(super) const RATIOS: [Ratio; 4] = [
+pub(super) const RATIOS: [Ratio; 5] = [
     Ratio { of: WayName::Batch, to: WayName::SystemCall, target: Some((1.03, None)) },
     Ratio { of: WayName::Batch, to: WayName::SendTo, target: Some((0.85, Some(100))) },
     Ratio { of: WayName::Publisher, to: WayName::SystemCall, target: None },
     Ratio { of: WayName::Rebuilt, to: WayName::SystemCall, target: None },
+    // Of frames that are received and dropped: `scripts/bench --sink receiver`.
+    Ratio { of: WayName::Xdp, to: WayName::Batch, target: Some((0.45, Some(100))) },
 ];
 
 /// Everything that was measured.
@@ -61,6 +63,8 @@ pub struct Row {
     pub ns_per_datagram: std::collections::BTreeMap<WayName, f64>,
     /// The ways compared.
     pub ratios: Vec<Comparison>,
+    /// The ways that could not be had here, and why.
+    pub missing: std::collections::BTreeMap<WayName, String>,
 }
 
 /// One way against another.
@@ -96,10 +100,17 @@ impl fmt::Display for Report {
         writeln!(f)?;
         for row in &self.rows {
             write!(f, "{:>7}", row.peers)?;
-            for ns in row.ns_per_datagram.values() {
-                write!(f, "  {ns:>11.1}")?;
+            for way in WayName::ALL {
+                match row.ns_per_datagram.get(&way) {
+                    Some(ns) => write!(f, "  {ns:>11.1}")?,
+                    None => write!(f, "  {:>11}", "-")?,
+                }
             }
             writeln!(f)?;
+        }
+        let missing: std::collections::BTreeSet<_> = self.rows.iter().flat_map(|row| &row.missing).collect();
+        for (way, reason) in missing {
+            writeln!(f, "left out: {}: {reason}", way.name())?;
         }
         writeln!(f, "\nratios, median of the pairs and 95 % interval")?;
         writeln!(

@@ -1,4 +1,4 @@
-//! The five ways.
+//! The six ways.
 
 use std::error::Error;
 use std::io;
@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 
 use headcast::Publisher;
 use headcast_udp::{Batch, CALL_MAX, Outcome};
+
+use super::frames::Frames;
 
 use crate::raw::{self, Headers, Room};
 
@@ -24,11 +26,14 @@ pub enum WayName {
     SystemCall,
     /// `headcast::Publisher`: ring, header, clock and counters as well.
     Publisher,
+    /// `headcast_udp::Lane`: frames by AF_XDP, where that may be had.
+    Xdp,
 }
 
 impl WayName {
     /// All of them, from the plainest on.
-    pub const ALL: [Self; 5] = [Self::SendTo, Self::Rebuilt, Self::Batch, Self::SystemCall, Self::Publisher];
+    pub const ALL: [Self; 6] =
+        [Self::SendTo, Self::Rebuilt, Self::Batch, Self::SystemCall, Self::Publisher, Self::Xdp];
 
     /// For a table.
     #[must_use]
@@ -39,6 +44,7 @@ impl WayName {
             Self::Batch => "batch",
             Self::SystemCall => "system call",
             Self::Publisher => "publisher",
+            Self::Xdp => "xdp",
         }
     }
 }
@@ -55,6 +61,8 @@ pub(super) struct Ways {
     room: Room,
     batch: Batch,
     publisher: Publisher,
+    /// Or why there are none.
+    frames: Result<Frames, String>,
 }
 
 impl Ways {
@@ -63,7 +71,9 @@ impl Ways {
         let (socket, _) = headcast_udp::egress((Ipv4Addr::UNSPECIFIED, 0).into(), crate::SEND_BUFFER)?;
         let mut publisher = crate::publisher().peers(addresses.iter().copied()).build()?;
         publisher.wait_for_peers(crate::PEERS_TIMEOUT)?;
+        let frames = Frames::open(&addresses, socket.local_addr()?.port()).map_err(|error| error.to_string());
         Ok(Self {
+            frames,
             socket,
             peers: peers.to_vec(),
             payload: vec![0x5a; payload],
@@ -75,6 +85,16 @@ impl Ways {
         })
     }
 
+    /// Why a way is not there.
+    pub(super) fn missing(&self) -> Option<(WayName, &str)> {
+        self.frames.as_ref().err().map(|reason| (WayName::Xdp, reason.as_str()))
+    }
+
+    /// Whether a way is not there.
+    pub(super) fn lacks(&self, way: WayName) -> bool {
+        self.missing().is_some_and(|(missing, _)| missing == way)
+    }
+
     /// Sends as many messages to all peers. What the kernel does not take at once is an error: the
     /// ways would differ in how they wait for it.
     pub(super) fn send(&mut self, way: WayName, messages: usize) -> Result<(), Box<dyn Error>> {
@@ -84,6 +104,10 @@ impl Ways {
             WayName::Batch => self.batch(messages),
             WayName::SystemCall => self.system_call(messages),
             WayName::Publisher => return self.publish(messages),
+            WayName::Xdp => match &mut self.frames {
+                Ok(frames) => frames.send(&self.datagram, messages),
+                Err(reason) => Err(io::Error::other(reason.clone())),
+            },
         };
         sent.map_err(|error| format!("{}: not everything was sent: {error}", way.name()).into())
     }

@@ -22,6 +22,7 @@ pub(crate) fn totals(publisher: &Publisher, elapsed: Duration, unsent: usize) ->
         ("mode".to_owned(), json!(publisher.mode().to_string())),
         ("peers".to_owned(), json!(status.peers.len())),
         ("peers_over_limit".to_owned(), json!(status.over_limit)),
+        ("xdp_peers".to_owned(), json!(status.frames.map_or(0, |frames| frames.peers))),
         ("unsent".to_owned(), json!(unsent)),
         ("queue_dropped_newest".to_owned(), json!(newest)),
         ("queue_dropped_oldest".to_owned(), json!(oldest)),

@@ -25,6 +25,7 @@ pub(crate) fn publisher(target: &Target, sending: &Sending) -> Result<PublisherB
         .packing(sending.packing.is_on())
         .gso(sending.gso.is_on())
         .pass_max(sending.pass_max)
+        .backend(sending.backend.into())
         .busy_poll(sending.busy_poll)
         .max_peers(target.max_peers)
         .exclude(target.exclude.iter().copied());

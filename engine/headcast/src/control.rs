@@ -2,6 +2,10 @@
 //!
 //! Everything that may block, allocate or log happens here.
 
+mod assembling;
+mod watching;
+mod ways;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,9 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headcast_peers::handoff::{Offer, handoff};
+use headcast_peers::handoff::handoff;
 use headcast_peers::{Outcome, Report, Stop, Watcher};
 use headcast_udp::{Failure, Peers};
+
+use assembling::Assembler;
+use watching::Watch;
+pub(crate) use ways::{Framing, Ways};
 
 use crate::clock;
 use crate::counters::PublisherCounters;
@@ -40,6 +48,9 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct Latest {
     peers: [Option<Arc<Peers>>; 2],
+    /// Those that the sockets send to while others are sent frames.
+    others: [Option<Arc<Peers>>; 2],
+    frames: Option<FrameStatus>,
     ttl: Option<Duration>,
     outcome: Option<Outcome>,
     over_limit: usize,
@@ -59,15 +70,17 @@ impl Shared {
 
 /// The running control thread.
 pub(crate) struct Control {
+    _watch: Option<Watch>,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Control {
-    /// Starts asking. The data thread takes what comes from the [`Intake`], and is woken through `queue`.
+    /// Starts asking, and with `ways` watching them. The data thread takes what comes from the [`Intake`], and is woken through `queue`.
     pub(crate) fn start(
         watcher: Watcher,
         plan: Plan,
+        ways: Option<Ways>,
         queue: &Arc<Queue>,
     ) -> io::Result<(Self, Intake<Fanout>, Arc<Shared>)> {
         let (offer, intake) = handoff();
@@ -79,18 +92,14 @@ impl Control {
             latest: Mutex::default(),
         });
         let stop = Stop::new();
-        let refresher = Refresher {
-            watcher,
-            offer,
-            plan,
-            stop: stop.clone(),
-            queue: Arc::clone(queue),
-            shared: Arc::clone(&shared),
-            said: None,
-        };
+        let watched = ways.is_some();
+        let assembler = Assembler::new(offer, plan, Arc::clone(queue), Arc::clone(&shared), ways);
+        let watch = if watched { Some(Watch::start(&assembler)?) } else { None };
+        let refresher =
+            Refresher { watcher, assembler, stop: stop.clone(), shared: Arc::clone(&shared), said: None };
         let thread =
             std::thread::Builder::new().name("headcast-control".into()).spawn(move || refresher.run())?;
-        Ok((Self { stop, thread: Some(thread) }, intake, shared))
+        Ok((Self { _watch: watch, stop, thread: Some(thread) }, intake, shared))
     }
 }
 
@@ -106,10 +115,8 @@ impl Drop for Control {
 
 struct Refresher {
     watcher: Watcher,
-    offer: Offer<Fanout>,
-    plan: Plan,
+    assembler: Assembler,
     stop: Stop,
-    queue: Arc<Queue>,
     shared: Arc<Shared>,
     /// What was logged last, so that a lasting failure is said once.
     said: Option<String>,
@@ -131,7 +138,7 @@ impl Refresher {
             if self.stop.wait(soon) {
                 return;
             }
-            self.offer.collect();
+            self.assembler.lock().collect();
             if self.stop.wait(next - soon) {
                 return;
             }
@@ -148,20 +155,20 @@ impl Refresher {
         }
         let answered = report.changed || report.outcome.is_current();
         let first = answered && !self.shared.known.load(Relaxed);
-        {
-            let mut latest = self.shared.latest();
-            latest.ttl = report.ttl;
-            latest.outcome = Some(report.outcome);
-            latest.over_limit = report.over_limit;
-        }
-        if report.changed || first {
-            let fanout = Box::new(Fanout::new(self.watcher.peers(), self.plan));
-            self.shared.latest().peers = fanout.peers().map(Some);
-            self.offer.offer(fanout);
+        let Report { changed, outcome, ttl, over_limit, .. } = report;
+        if changed || first {
+            self.assembler.lock().offer(self.watcher.peers());
             self.shared.known.store(true, Relaxed);
         }
-        // Whoever waits for peers wants to hear of a failure as well. The eventfd lives as long as the queue.
-        let _ = self.queue.wake();
+        // After the set: whoever hears of the outcome finds it.
+        {
+            let mut latest = self.shared.latest();
+            latest.ttl = ttl;
+            latest.outcome = Some(outcome);
+            latest.over_limit = over_limit;
+        }
+        // Whoever waits for peers wants to hear of a failure as well.
+        self.assembler.lock().wake();
     }
 
     fn log(&mut self, report: &Report) {
@@ -218,6 +225,16 @@ pub struct Monitor {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Who is sent frames by AF_XDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FrameStatus {
+    /// The name of the interface that they go out by.
+    pub interface: String,
+    /// How many of the peers.
+    pub peers: usize,
+}
+
 /// Who the peers are and how sure that is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -236,6 +253,8 @@ pub struct Status {
     pub outcome: Option<Outcome>,
     /// Peers beyond the limit, which receive nothing.
     pub over_limit: usize,
+    /// Who is sent frames by AF_XDP; `None` if nobody is.
+    pub frames: Option<FrameStatus>,
 }
 
 impl Monitor {
@@ -261,12 +280,26 @@ impl Monitor {
             lookups: (self.shared.lookups.load(Relaxed), self.shared.lookups_failed.load(Relaxed)),
             outcome: latest.outcome.clone(),
             over_limit: latest.over_limit,
+            frames: latest.frames.clone(),
         }
     }
 
     /// The peers that the kernel refused to send to.
     #[must_use]
     pub fn failures(&self) -> Vec<Failure> {
-        self.shared.latest().peers.iter().flatten().flat_map(|peers| peers.failures()).collect()
+        let latest = self.shared.latest();
+        let tables = latest.peers.iter().chain(&latest.others).flatten();
+        let mut failures: Vec<Failure> = Vec::new();
+        for failure in tables.flat_map(|peers| peers.failures()) {
+            // A peer that frames do not go to stands in a table of its own as well.
+            match failures.iter_mut().find(|known| known.peer == failure.peer) {
+                Some(known) => {
+                    known.rejected += failure.rejected;
+                    known.quarantined |= failure.quarantined;
+                }
+                None => failures.push(failure),
+            }
+        }
+        failures
     }
 }

@@ -88,6 +88,8 @@ counters! {
         sent_later,
         /// Datagrams of heartbeats and farewells that the kernel took.
         sent_heartbeats,
+        /// Those of all three that went as frames, by AF_XDP.
+        sent_xdp,
         /// Datagrams that the kernel refused to send to their peer.
         rejected,
         /// Datagrams lost to a shortage inside the kernel (ENOBUFS, ENOMEM).

@@ -1,20 +1,25 @@
-//! Out to all peers: one socket and one prepared batch for each address family.
+//! Out to all peers: one socket and one prepared batch for each address family, and frames where that is quicker.
 
 mod answers;
 mod fanout;
+mod frames;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use headcast_udp::{Capabilities, Outcome, Progress, ReceiveBatch, SendError};
+use headcast_udp::{Batch, Capabilities, Outcome, Progress, ReceiveBatch, SendError};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 pub(crate) use answers::Answers;
 pub(crate) use fanout::{Fanout, Plan};
+pub(crate) use frames::Frames;
 
 use crate::counters::{Counter, PublisherCounters};
+
+/// When frames are tried again that the interface had no room for: it tells nobody when it has.
+const RETRY_NS: u64 = 100_000;
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 
@@ -35,6 +40,8 @@ pub(crate) struct Egress {
     /// Whether the poll tells when the socket is writable.
     watched: [bool; 2],
     token: Token,
+    /// When to try again to send frames; `u64::MAX` if they do not wait.
+    retry_ns: u64,
     strays: ReceiveBatch,
     stray_buffers: Box<[[u8; 64]]>,
 }
@@ -64,23 +71,37 @@ impl Egress {
                 sockets,
                 watched: [false; 2],
                 token,
+                retry_ns: u64::MAX,
                 strays: ReceiveBatch::new(),
                 stray_buffers: vec![[0; 64]; headcast_udp::RECEIVE_MAX].into(),
             }),
         }
     }
 
-    /// Starts a pass to all peers, with `rotate` one peer further than the last.
+    /// The port that datagrams of each family come from; 0 for one that the kernel does not have.
+    pub(crate) fn ports(&self) -> [u16; 2] {
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().map_or(0, |address| address.port());
+        self.sockets.each_ref().map(|socket| socket.as_ref().map_or(0, port))
+    }
+
+    /// When to look again though nothing has happened; `u64::MAX` for never.
     #[inline]
-    pub(crate) fn begin(&self, fanout: &mut Fanout, rotate: bool, now_ns: u64, counters: &PublisherCounters) {
-        for batch in &mut fanout.batches {
-            if batch.is_empty() {
-                continue;
-            }
-            batch.begin(now_ns, rotate);
-            if batch.quarantined() > 0 {
-                counters.quarantined.add(batch.quarantined() as u64);
-            }
+    pub(crate) fn retry_ns(&self) -> u64 {
+        self.retry_ns
+    }
+
+    /// Starts a pass of a datagram of `len` bytes to all peers, with `rotate` one peer further than the last.
+    #[inline]
+    pub(crate) fn begin(
+        &self,
+        fanout: &mut Fanout,
+        rotate: bool,
+        len: impl FnOnce() -> usize,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) {
+        if fanout.frames.is_none() || !begin_frames(fanout, rotate, len(), now_ns, counters) {
+            begin_batches(&mut fanout.batches, rotate, now_ns, counters);
         }
         counters.offered.add(fanout.len() as u64);
     }
@@ -115,8 +136,26 @@ impl Egress {
         now_ns: u64,
         counters: &PublisherCounters,
     ) -> io::Result<bool> {
+        if fanout.frames.is_some() {
+            return self.flush_with_frames(registry, fanout, datagram, sent, now_ns, counters);
+        }
+        self.flush_batches(registry, &mut fanout.batches, datagram, sent, now_ns, counters)
+    }
+
+    // Always: a call costs a twentieth of what a message to one peer does.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    fn flush_batches(
+        &mut self,
+        registry: &Registry,
+        batches: &mut [Batch; 2],
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
         let mut done = true;
-        for (family, batch) in fanout.batches.iter_mut().enumerate() {
+        for (family, batch) in batches.iter_mut().enumerate() {
             if batch.is_empty() {
                 continue;
             }
@@ -128,6 +167,82 @@ impl Egress {
             done &= self.book(registry, family, progress, sent, counters)?;
         }
         Ok(done)
+    }
+
+    /// Apart from the way by the sockets alone, which is short.
+    #[inline(never)]
+    fn flush_with_frames(
+        &mut self,
+        registry: &Registry,
+        fanout: &mut Fanout,
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        let mut done = true;
+        let batches = match fanout.frames.as_deref_mut() {
+            Some(frames) if frames.runs => {
+                done = self.flush_frames(frames, &mut fanout.batches, datagram, sent, now_ns, counters)?;
+                &mut frames.others
+            }
+            _ => &mut fanout.batches,
+        };
+        done &= self.flush_batches(registry, batches, datagram, sent, now_ns, counters)?;
+        Ok(done)
+    }
+
+    /// Goes on with the part of the running pass that goes by frames; returns whether it is done. Whom the socket for
+    /// frames fails is sent to by the others.
+    fn flush_frames(
+        &mut self,
+        frames: &mut Frames,
+        batches: &mut [Batch; 2],
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        self.retry_ns = u64::MAX;
+        if let Some((lane, xdp)) = frames.running() {
+            let progress = lane.flush(xdp, datagram);
+            sent.add(progress.sent as u64);
+            counters.sent_xdp.add(progress.sent as u64);
+            counters.calls.add(progress.calls as u64);
+            if progress.transient > 0 {
+                counters.transient.add(progress.transient as u64);
+            }
+            match progress.outcome {
+                Outcome::Done => return Ok(true),
+                Outcome::Blocked => {
+                    counters.blocked.add(1);
+                    self.retry_ns = now_ns.saturating_add(RETRY_NS);
+                    return Ok(false);
+                }
+                Outcome::Fatal(_) => frames.give_up(),
+            }
+        }
+        while let Some((family, peer)) = frames.left.pop() {
+            let Some(socket) = &self.sockets[family] else {
+                counters.rejected.add(1);
+                continue;
+            };
+            counters.calls.add(1);
+            match batches[family].send_one(socket.as_fd(), datagram, peer) {
+                Ok(()) => sent.add(1),
+                Err(SendError::Blocked) => {
+                    frames.left.push((family, peer));
+                    counters.blocked.add(1);
+                    // By time: the poll may be told of the socket by another part of the pass, and be untold.
+                    self.retry_ns = now_ns.saturating_add(RETRY_NS);
+                    return Ok(false);
+                }
+                Err(SendError::Transient) => counters.transient.add(1),
+                Err(SendError::PeerRejected(_)) => counters.rejected.add(1),
+                Err(SendError::Fatal(errno)) => return Err(errno.into()),
+            }
+        }
+        Ok(true)
     }
 
     /// As [`flush`](Self::flush), of a train.
@@ -239,4 +354,39 @@ impl Egress {
             }
         }
     }
+}
+
+#[expect(clippy::inline_always, reason = "counted")]
+#[inline(always)]
+fn begin_batches(batches: &mut [Batch; 2], rotate: bool, now_ns: u64, counters: &PublisherCounters) {
+    for batch in batches {
+        if batch.is_empty() {
+            continue;
+        }
+        batch.begin(now_ns, rotate);
+        if batch.quarantined() > 0 {
+            counters.quarantined.add(batch.quarantined() as u64);
+        }
+    }
+}
+
+/// Starts a pass that goes by frames to whom they go, and by the sockets to the others, if a datagram of this length
+/// can; returns whether.
+#[inline(never)]
+fn begin_frames(
+    fanout: &mut Fanout,
+    rotate: bool,
+    len: usize,
+    now_ns: u64,
+    counters: &PublisherCounters,
+) -> bool {
+    let Some(frames) = fanout.frames.as_deref_mut() else { return false };
+    if !frames.begin(&fanout.batches, rotate, len, now_ns) {
+        return false;
+    }
+    if frames.lane.left_out() > 0 {
+        counters.quarantined.add(frames.lane.left_out() as u64);
+    }
+    begin_batches(&mut frames.others, rotate, now_ns, counters);
+    true
 }

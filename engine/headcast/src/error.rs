@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use headcast_peers::{Outcome, SourceError, TargetError};
+use headcast_udp::XdpError;
 
 /// Why a publisher or a subscriber could not be made.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub enum BuildError {
         /// Why.
         error: io::Error,
     },
+    /// Frames are demanded, and cannot be sent: what is missing.
+    Xdp(XdpError),
     /// The operating system refused something else: what, and why.
     Os(&'static str, io::Error),
 }
@@ -45,6 +48,7 @@ impl fmt::Display for BuildError {
             Self::BindPath { path, error } => {
                 write!(f, "cannot listen on {}: {}", path.display(), reason(error))
             }
+            Self::Xdp(error) => error.fmt(f),
             Self::Os(what, error) => write!(f, "cannot {what}: {error}"),
         }
     }
@@ -69,6 +73,7 @@ impl std::error::Error for BuildError {
             Self::Setting(_) => None,
             Self::Target(error) => Some(error),
             Self::Source(error) => Some(error),
+            Self::Xdp(error) => Some(error),
             Self::Bind { error, .. } | Self::BindPath { error, .. } | Self::Os(_, error) => Some(error),
         }
     }

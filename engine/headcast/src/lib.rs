@@ -86,15 +86,15 @@ mod ring;
 mod subscriber;
 mod timer;
 
-pub use control::{Monitor, Status};
+pub use control::{FrameStatus, Monitor, Status};
 pub use counters::{PublisherCounters, ResponderCounters, SubscriberCounters};
 pub use error::{BuildError, PublishError, RespondError, WaitError};
 pub use headcast_peers as peers;
 pub use headcast_proto::{Refusal, Session, StreamId};
-pub use headcast_udp::{Capabilities, Failure};
+pub use headcast_udp::{Capabilities, Failure, XdpError};
 pub use identity::host_publisher_id;
 pub use ingress::Listen;
-pub use publisher::{Backlog, Builder as PublisherBuilder, Claim, Mode, Publisher};
+pub use publisher::{Backend, Backlog, Builder as PublisherBuilder, Claim, Mode, Publisher};
 pub use queue::Handle;
 pub use responder::{Builder as ResponderBuilder, Responder};
 pub use subscriber::{Builder as SubscriberBuilder, Event, Message, Origin, Subscriber};

@@ -1,6 +1,7 @@
 //! The data thread: takes messages in, seals them where they lie, and sends each to all peers.
 
 mod aside;
+mod backend;
 mod beating;
 mod builder;
 mod check;
@@ -25,6 +26,7 @@ use headcast_udp::Capabilities;
 use mio::{Events, Poll, Token};
 
 use aside::Aside;
+pub use backend::Backend;
 pub use builder::Builder;
 pub use claim::Claim;
 use cutting::Cut;
@@ -213,7 +215,8 @@ impl Publisher {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         let due = self.send(clock::mono_ns())?;
         let busy = due.sent > 0 || due.more || self.ingress_can_go_on() || self.is_asked();
-        self.wait(if busy { Some(Duration::ZERO) } else { timeout }, due.next_ns)?;
+        let next_ns = due.next_ns.min(self.egress.retry_ns());
+        self.wait(if busy { Some(Duration::ZERO) } else { timeout }, next_ns)?;
         self.adopt_peers();
         self.take_queue();
         self.take_ingress()?;

@@ -63,6 +63,11 @@ impl<T: Send> Offer<T> {
         drop(not_taken);
     }
 
+    /// Takes back the offer, if it was not taken: what is in it can go into the next one.
+    pub fn take_back(&mut self) -> Option<Box<T>> {
+        self.0.incoming.exchange(None)
+    }
+
     /// Frees the value that the data thread retired, if there is one; returns whether there was.
     pub fn collect(&mut self) -> bool {
         self.0.retired.exchange(None).is_some()
@@ -87,8 +92,8 @@ impl<T: Send> Intake<T> {
         self.swap_with(current, |_, _| ())
     }
 
-    /// As [`swap`](Self::swap), with a last look of the new value (first) at the old one (second).
-    pub fn swap_with(&mut self, current: &mut Box<T>, inherit: impl FnOnce(&mut T, &T)) -> bool {
+    /// As [`swap`](Self::swap); before that, the new value (first) may take from the old one (second) what is to stay.
+    pub fn swap_with(&mut self, current: &mut Box<T>, inherit: impl FnOnce(&mut T, &mut T)) -> bool {
         if !self.pending() {
             return false;
         }

@@ -139,6 +139,22 @@ impl Batch {
         self.len() - self.active
     }
 
+    /// Whether it is worth asking of each peer if it [is in quarantine](Self::is_quarantined).
+    #[inline]
+    #[must_use]
+    pub fn may_have_quarantines(&self) -> bool {
+        self.dirty || self.quarantined() > 0
+    }
+
+    /// Whether a peer, known by its place in [`Peers::addresses`], is in quarantine now.
+    ///
+    /// # Panics
+    /// If there are not so many peers.
+    #[must_use]
+    pub fn is_quarantined(&self, peer: usize, now_ns: u64) -> bool {
+        self.peers.release_ns(peer).is_some_and(|release_ns| release_ns > now_ns)
+    }
+
     /// Takes over the failures and quarantines of the peers that `old` had as well.
     pub fn inherit(&mut self, old: &Self) {
         // What is laid out is right, unless somebody is in quarantine.

@@ -34,6 +34,8 @@ pub struct Capabilities {
     pub train: Option<usize>,
     /// The send buffer of each egress socket, with the name of its family.
     pub send_buffers: Vec<(&'static str, Buffer)>,
+    /// Whether frames can be sent by AF_XDP, where that is wanted.
+    pub xdp: Option<bool>,
     /// The receive buffer, of a socket that receives.
     pub receive_buffer: Option<Buffer>,
     /// Whether datagrams that follow one another come in one piece, of a socket that receives (`UDP_GRO`).
@@ -74,6 +76,10 @@ impl fmt::Display for Capabilities {
         }
         for (family, Buffer { asked, granted }) in &self.send_buffers {
             write!(f, "{separator}{family} send buffer {asked} B asked, {granted} B granted")?;
+            separator = ", ";
+        }
+        if let Some(xdp) = self.xdp {
+            write!(f, "{separator}AF_XDP {}", if xdp { "on" } else { "not available" })?;
             separator = ", ";
         }
         if let Some(Buffer { asked, granted }) = self.receive_buffer {
@@ -134,10 +140,11 @@ mod tests {
             send_batch: Some(1024),
             train: Some(64),
             send_buffers: vec![("IPv4", buffer)],
+            xdp: Some(true),
             receive_buffer: Some(buffer),
             gro: Some(false),
         };
-        let text = "sendmmsg of 1024, GSO of 64, IPv4 send buffer 4 B asked, 8 B granted, receive buffer 4 B asked, 8 B granted, GRO off";
+        let text = "sendmmsg of 1024, GSO of 64, IPv4 send buffer 4 B asked, 8 B granted, AF_XDP on, receive buffer 4 B asked, 8 B granted, GRO off";
         assert_eq!(both.to_string(), text);
         let receiving = Capabilities { receive_buffer: Some(buffer), ..Capabilities::default() };
         assert_eq!(receiving.to_string(), "receive buffer 4 B asked, 8 B granted");

@@ -5,6 +5,8 @@
 //! time. [`Batch`] builds them once per peer set; a message then costs two stores and, up to 1,024
 //! peers, one `sendmmsg`.
 //!
+//! [`Lane`] goes past the IP stack: frames, prepared for the next hops that [`Routes`] knows, by AF_XDP.
+//!
 //! How it degrades: where the kernel or a sandbox has no `sendmmsg` (`ENOSYS`), a latch turns it off
 //! and the same peers are sent to one by one, by `sendto`. What was found is in [`Capabilities`].
 //!
@@ -19,10 +21,12 @@ mod inbox;
 mod name;
 mod peers;
 mod receive;
+mod route;
 mod socket;
 // Miri makes no system calls: in its place a kernel that only touches the memory it is given.
 #[cfg_attr(all(test, miri), path = "sys/miri.rs")]
 mod sys;
+mod xdp;
 
 pub use batch::{Batch, CALL_MAX, Outcome, Progress, TRAIN_BYTES_MAX, TRAIN_MAX, TrainProgress};
 pub use capabilities::{Buffer, Capabilities};
@@ -31,4 +35,6 @@ pub use inbox::{Flaw, Inbox, Opened, segments};
 pub use nix::errno::Errno;
 pub use peers::{Failure, Peers};
 pub use receive::{BATCH_MAX as RECEIVE_MAX, Meta, ReceiveBatch};
+pub use route::{Routes, Way};
 pub use socket::{answers, egress, ingress, ingress_unix, receive_trains};
+pub use xdp::{Lane, NextHop, Template, Xdp, XdpError};

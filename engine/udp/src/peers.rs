@@ -137,7 +137,7 @@ impl Peers {
         true
     }
 
-    /// Takes over what an earlier table knew of the same addresses. Both are sorted.
+    /// Takes over what an earlier table knew of the same addresses, beside what this one knows. Both are sorted.
     ///
     /// Passes are counted by batch, so only finished facts carry over; a running quarantine goes on.
     ///
@@ -152,11 +152,11 @@ impl Peers {
             at += self.addresses[at..].partition_point(|address| address < peer);
             if self.addresses.get(at) == Some(peer) {
                 let to = &self.states[at];
-                to.rejected.store(from.rejected.load(Relaxed), Relaxed);
+                to.rejected.store(to.rejected.load(Relaxed) + from.rejected.load(Relaxed), Relaxed);
                 to.errno.store(from.errno.load(Relaxed), Relaxed);
-                to.level.store(from.level.load(Relaxed), Relaxed);
-                to.release_ns.store(from.release_ns.load(Relaxed), Relaxed);
-                to.refuses.store(refuses, Relaxed);
+                to.level.store(to.level.load(Relaxed).max(from.level.load(Relaxed)), Relaxed);
+                to.release_ns.store(to.release_ns.load(Relaxed).max(from.release_ns.load(Relaxed)), Relaxed);
+                to.refuses.store(refuses || to.refuses.load(Relaxed), Relaxed);
                 special |= refuses || from.release_ns.load(Relaxed) != 0;
             }
         }
@@ -233,5 +233,11 @@ mod tests {
         let failures: Vec<_> = new.failures().collect();
         assert_eq!(failures.len(), 1);
         assert_eq!((failures[0].peer.port(), failures[0].rejected, failures[0].quarantined), (5, 3, true));
+        // Another one that was beside the old one.
+        let beside = peers(5..6);
+        beside.reject(0, Errno::EPERM, 1, 0);
+        assert!(!new.inherit(&beside));
+        let both = new.failures().next().expect("one");
+        assert_eq!((both.rejected, both.errno, both.quarantined), (4, Errno::EPERM, true));
     }
 }

@@ -17,3 +17,4 @@ mod running;
 mod scale;
 mod support;
 mod trains;
+mod xdp;

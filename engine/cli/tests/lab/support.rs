@@ -64,6 +64,11 @@ impl Lab {
         command
     }
 
+    /// The name of a namespace.
+    pub(crate) fn namespace(&self, place: &str) -> String {
+        format!("hc-{}-{place}", self.id)
+    }
+
     /// Runs `scripts/lab` with these words; its standard output.
     pub(crate) fn run(&self, line: &str) -> String {
         let output = self.command(line).output().expect("scripts/lab runs");
@@ -113,7 +118,7 @@ impl Lab {
         place: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        let path = format!("/run/netns/hc-{}-{place}", self.id);
+        let path = format!("/run/netns/{}", self.namespace(place));
         spawn(move || {
             let namespace = std::fs::File::open(&path).expect("a namespace");
             setns(namespace, CloneFlags::CLONE_NEWNET).expect("entered");

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use headcast_peers::PeerSet;
 use headcast_proto::repair::Credit;
-use headcast_udp::{Batch, Peers};
+use headcast_udp::{Batch, Peers, Xdp, XdpError};
+
+use super::frames::Frames;
 
 /// How a [`Fanout`] is made.
 #[derive(Clone, Copy, Debug)]
@@ -19,19 +21,29 @@ pub(crate) struct Plan {
 /// The prepared batches of one peer set; made by the control thread.
 pub(crate) struct Fanout {
     pub(super) batches: [Batch; 2],
+    /// The peers that frames go to, and apart from the batches above those for all others.
+    pub(super) frames: Option<Box<Frames>>,
+    /// Why there is no socket for frames, where sending is not to go on without.
+    pub(super) refused: Option<XdpError>,
     len: usize,
+    /// Differs from one peer set to the next; other ways to the same peers leave it.
+    generation: u64,
     /// What each peer may be sent again, IPv4 first; empty when nothing is.
     credits: Box<[Credit]>,
 }
 
 impl Fanout {
-    pub(crate) fn new(peers: &PeerSet, plan: Plan) -> Self {
+    /// Everybody by the sockets, but whom `frames` go to.
+    pub(crate) fn new(peers: &PeerSet, generation: u64, plan: Plan, frames: Option<Frames>) -> Self {
         // Sorted, so IPv4 comes first.
         let (v4, v6) = peers.as_slice().split_at(peers.as_slice().partition_point(SocketAddr::is_ipv4));
         let credits = if plan.repairs { peers.len() } else { 0 };
         Self {
             batches: [Batch::new(v4, plan.call_max), Batch::new(v6, plan.call_max)],
+            frames: frames.map(Box::new),
+            refused: None,
             len: peers.len(),
+            generation,
             credits: vec![Credit::default(); credits].into(),
         }
     }
@@ -52,10 +64,42 @@ impl Fanout {
         self.batches.each_ref().map(|batch| Arc::clone(batch.peers()))
     }
 
-    /// Takes over what the set before knew of peers that are in both.
-    pub(crate) fn inherit(&mut self, old: &Self) {
+    /// As [`peers`](Self::peers), of those who are sent to by the sockets while the others are sent frames.
+    pub(crate) fn others(&self) -> Option<[Arc<Peers>; 2]> {
+        let frames = self.frames.as_ref()?;
+        Some(frames.others.each_ref().map(|batch| Arc::clone(batch.peers())))
+    }
+
+    /// Makes sending fail: frames are demanded, and cannot be sent.
+    pub(crate) fn refuse(&mut self, error: XdpError) {
+        self.refused = Some(error);
+    }
+
+    /// Why sending is not to go on.
+    pub(crate) fn refused(&self) -> Option<XdpError> {
+        self.refused
+    }
+
+    /// The socket for frames, out of a set that was never used.
+    pub(crate) fn into_xdp(self) -> Option<Xdp> {
+        self.frames.and_then(|frames| frames.into_xdp())
+    }
+
+    /// Takes over what the set before knew of peers that are in both, and its socket for frames; returns whether the
+    /// peers are others.
+    pub(crate) fn inherit(&mut self, old: &mut Self) -> bool {
         for (new, old) in self.batches.iter_mut().zip(&old.batches) {
             new.inherit(old);
+        }
+        match (&mut self.frames, &mut old.frames) {
+            (Some(frames), old) => frames.inherit(old.as_deref_mut()),
+            // The batches for all know what those beside the lane knew.
+            (None, Some(old)) => {
+                for (new, old) in self.batches.iter_mut().zip(&old.others) {
+                    new.inherit(old);
+                }
+            }
+            (None, None) => {}
         }
         let kept = old.addresses().zip(&old.credits);
         let mut credits = self.batches.iter().flat_map(addresses).zip(&mut self.credits).peekable();
@@ -66,6 +110,7 @@ impl Fanout {
                 *to = *credit;
             }
         }
+        self.generation != old.generation
     }
 
     /// The peer of this address, by its place among all, with what it may be sent again.
@@ -106,7 +151,7 @@ mod tests {
 
     fn fanout(peers: &[&str]) -> Fanout {
         let peers = peers.iter().map(|peer| peer.parse().expect("an address"));
-        Fanout::new(&peers.collect::<PeerSet>(), PLAN)
+        Fanout::new(&peers.collect::<PeerSet>(), 1, PLAN, None)
     }
 
     #[test]
@@ -140,7 +185,7 @@ mod tests {
             assert_eq!(ask(&mut old, address), 0);
         }
         let mut new = fanout(&["127.0.0.0:1", "127.0.0.2:1", "127.0.0.3:1", "[::1]:1", "[::1]:2"]);
-        new.inherit(&old);
+        new.inherit(&mut old);
         let fresh = ["127.0.0.0:1", "127.0.0.2:1", "127.0.0.3:1", "[::1]:1", "[::1]:2"]
             .map(|address| ask(&mut new, address));
         assert_eq!(fresh, [1, 0, 1, 1, 0]);

@@ -16,9 +16,9 @@ use super::aside::Aside;
 use super::repairing::Repairing;
 use super::sending::PASSES_MAX;
 use super::trains::Trains;
-use super::{ANSWERS, Backlog, EGRESS, INGRESS, Mode, Publisher, TIMER, WAKER};
+use super::{ANSWERS, Backend, Backlog, EGRESS, INGRESS, Mode, Publisher, TIMER, WAKER};
 use crate::clock::{self, nanos};
-use crate::control::Control;
+use crate::control::{Control, Framing};
 use crate::counters::PublisherCounters;
 use crate::egress::{Answers, Egress, Fanout, Plan};
 use crate::error::BuildError;
@@ -54,6 +54,7 @@ pub struct Builder {
     send_buffer: usize,
     receive_buffer: usize,
     pub(super) send_batch: usize,
+    backend: Backend,
     packing: bool,
     gso: bool,
     pub(super) pass_max: Duration,
@@ -85,6 +86,7 @@ impl Default for Builder {
             send_buffer: 4 << 20,
             receive_buffer: 4 << 20,
             send_batch: headcast_udp::CALL_MAX,
+            backend: Backend::Socket,
             packing: true,
             gso: true,
             pass_max: Duration::from_millis(1),
@@ -275,6 +277,12 @@ impl Builder {
         self
     }
 
+    /// By which way datagrams leave: [`Backend::Socket`] by default.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Whether each message begins with another peer, which is so by default: with `false` the same peer is always the
     /// last, which is for measurements.
     pub fn rotate(mut self, rotate: bool) -> Self {
@@ -325,6 +333,13 @@ impl Builder {
             Capabilities { send_batch: Some(send_batch), train: Some(train), ..Capabilities::default() };
         let egress = Egress::open(EGRESS, self.send_buffer, &mut capabilities)
             .map_err(os("open a socket to send by"))?;
+        let ways = self.backend.open(Framing {
+            backend: self.backend,
+            ports: egress.ports(),
+            send_buffer: self.send_buffer,
+            datagram_max: self.datagram_max,
+        })?;
+        capabilities.xdp = Some(ways.is_some()).filter(|_| self.backend != Backend::Socket);
         let ingress = match &self.listen {
             Some(listen) => {
                 let (ingress, buffer) = Ingress::open(listen, self.receive_buffer, sizes)?;
@@ -347,7 +362,7 @@ impl Builder {
         let queue = Queue::new(self.queue, sizes, self.backlog, waker);
         let plan = Plan { call_max: send_batch, repairs: mode.repairs() };
         let (control, intake, shared) =
-            Control::start(watcher, plan, &queue).map_err(os("start a thread"))?;
+            Control::start(watcher, plan, ways, &queue).map_err(os("start a thread"))?;
         // Only who drops what is oldest needs room beside the ring.
         let aside = if self.backlog == Backlog::DropOldest { TRAIN_BYTES_MAX } else { 0 };
         let lagging = if self.backlog == Backlog::Block { Lagging::Send } else { Lagging::Shed };
@@ -356,7 +371,7 @@ impl Builder {
             schedule: Schedule::new(self.ring, copies, nanos(self.spacing), lagging),
             ring: Ring::new(self.ring, sizes.payload_max),
             aside: Aside::new(aside),
-            fanout: Box::new(Fanout::new(&PeerSet::default(), plan)),
+            fanout: Box::new(Fanout::new(&PeerSet::default(), 0, plan, None)),
             egress,
             pass: None,
             passes_max: PASSES_MAX,

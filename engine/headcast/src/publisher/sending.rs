@@ -8,7 +8,6 @@ use headcast_proto::header::PATH_OFFSET;
 use super::trains::datagrams;
 use super::{Beside, Pass, Publisher};
 use crate::clock;
-use crate::egress::Fanout;
 
 /// Passes that are sent before events are looked at again.
 pub(super) const PASSES_MAX: usize = 64;
@@ -36,7 +35,13 @@ impl Publisher {
 
     #[cold]
     fn swap_peers(&mut self) {
-        if !self.is_sending() && self.intake.swap_with(&mut self.fanout, Fanout::inherit) {
+        if self.is_sending() {
+            return;
+        }
+        // Other ways to the same peers are no news to anybody but the sockets.
+        let mut are_others = false;
+        self.intake.swap_with(&mut self.fanout, |new, old| are_others = new.inherit(old));
+        if are_others {
             self.peers_known = true;
             if self.repairing.is_some() {
                 self.passes_max = (DATAGRAMS_MAX / self.fanout.len().max(1)).clamp(1, PASSES_MAX);
@@ -49,6 +54,9 @@ impl Publisher {
 
     /// Sends what is due, then what only goes out when nothing else does. `now_ns` is monotonic.
     pub(super) fn send(&mut self, now_ns: u64) -> io::Result<Due> {
+        if let Some(error) = self.fanout.refused() {
+            return Err(io::Error::other(error));
+        }
         let mut due = self.send_due::<true>(now_ns)?;
         if self.is_sending() {
             return Ok(due);
@@ -137,7 +145,8 @@ impl Publisher {
         }
         if pass.count == 1 {
             let rotate = pass.copy < self.rotates_below;
-            self.egress.begin(&mut self.fanout, rotate, now_ns, &self.counters);
+            let len = || self.ring.slot(pass.seq).on_wire(self.framed).len();
+            self.egress.begin(&mut self.fanout, rotate, len, now_ns, &self.counters);
         } else {
             self.begin_train(pass, now_ns);
         }

@@ -1,0 +1,135 @@
+//! The peers that are sent frames, past the IP stack, and what becomes of them when that does not work.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use headcast_peers::PeerSet;
+use headcast_udp::{Batch, Lane, Template, Xdp};
+
+use super::Plan;
+
+/// The part of a peer set that frames go to.
+pub(crate) struct Frames {
+    /// `None` until the set is taken over, unless it brings its own.
+    xdp: Option<Xdp>,
+    interface: u32,
+    pub(super) lane: Lane,
+    /// Of each peer of the lane: its family and its place there.
+    places: Box<[(usize, usize)]>,
+    /// For everybody who is not on the lane.
+    pub(super) others: [Batch; 2],
+    /// Whether the running pass goes by the lane.
+    pub(super) runs: bool,
+    /// The socket has failed; the control thread is to hear of it.
+    lost: bool,
+    is_lost: Arc<AtomicBool>,
+    /// Those of the running pass who did not get their frame because the socket failed.
+    pub(super) left: Vec<(usize, usize)>,
+}
+
+impl Frames {
+    /// Frames for the peers that have a template, by the interface with this index. `is_lost` is set when its socket
+    /// fails.
+    pub(crate) fn new(
+        peers: &PeerSet,
+        templates: &[Option<Template>],
+        plan: Plan,
+        interface: u32,
+        xdp: Option<Xdp>,
+        is_lost: Arc<AtomicBool>,
+    ) -> Self {
+        let all = peers.as_slice();
+        let v4 = all.partition_point(SocketAddr::is_ipv4);
+        let mut places = Vec::new();
+        let mut others = [Vec::new(), Vec::new()];
+        for (at, (peer, template)) in all.iter().zip(templates).enumerate() {
+            let (family, place) = if at < v4 { (0, at) } else { (1, at - v4) };
+            match template {
+                Some(_) => places.push((family, place)),
+                None => others[family].push(*peer),
+            }
+        }
+        Self {
+            xdp,
+            interface,
+            lane: Lane::new(templates.iter().flatten().copied()),
+            left: Vec::with_capacity(places.len()),
+            places: places.into(),
+            others: others.map(|peers| Batch::new(&peers, plan.call_max)),
+            runs: false,
+            lost: false,
+            is_lost,
+        }
+    }
+
+    pub(super) fn into_xdp(self) -> Option<Xdp> {
+        self.xdp
+    }
+
+    /// Takes over the socket of the set before, and what it knew of the others.
+    pub(super) fn inherit(&mut self, old: Option<&mut Self>) {
+        if let Some(old) = old {
+            if self.xdp.is_none() && old.interface == self.interface && !old.lost {
+                self.xdp = old.xdp.take();
+            }
+            for (new, old) in self.others.iter_mut().zip(&old.others) {
+                new.inherit(old);
+            }
+        }
+        if self.xdp.is_none() {
+            self.lose();
+        }
+    }
+
+    /// Starts a pass of a datagram of so many bytes, without those whom `batches` have in quarantine; returns whether
+    /// it goes by the lane.
+    #[inline]
+    pub(super) fn begin(&mut self, batches: &[Batch; 2], rotate: bool, len: usize, now_ns: u64) -> bool {
+        self.runs = !self.lost && len <= self.lane.payload_max();
+        if self.runs {
+            if self.lane.left_out() > 0 || batches.iter().any(Batch::may_have_quarantines) {
+                self.leave_out(batches, now_ns);
+            }
+            self.lane.begin(rotate);
+        }
+        self.runs
+    }
+
+    /// Frames are never refused, so it is the batches of all peers that know who is in quarantine: from trains, and
+    /// from what is too long for a frame.
+    #[cold]
+    fn leave_out(&mut self, batches: &[Batch; 2], now_ns: u64) {
+        let places = &self.places;
+        self.lane.leave_out(|at| {
+            let (family, peer) = places[at];
+            batches[family].is_quarantined(peer, now_ns)
+        });
+    }
+
+    /// The lane and the socket, as long as it is of use.
+    #[inline]
+    pub(super) fn running(&mut self) -> Option<(&mut Lane, &mut Xdp)> {
+        if self.lost {
+            return None;
+        }
+        Some((&mut self.lane, self.xdp.as_mut()?))
+    }
+
+    /// The socket is of no use: whoever has not got his frame is left. The socket itself is kept for the control
+    /// thread to close.
+    #[cold]
+    pub(super) fn give_up(&mut self) {
+        let (places, left) = (&self.places, &mut self.left);
+        if let Some(xdp) = &self.xdp {
+            // There is room: nobody is left twice.
+            self.lane.give_up(xdp, |at| left.push(places[at]));
+        }
+        self.lose();
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        self.is_lost.store(true, Relaxed);
+    }
+}
