@@ -149,6 +149,18 @@ mod tests {
         assert!(intake.swap(&mut current));
         assert_eq!(*current, 2);
     }
+
+    #[test]
+    fn an_offer_that_was_not_taken_can_be_taken_back() {
+        let (mut offer, mut intake) = handoff();
+        let mut current = Box::new(0);
+        offer.offer(Box::new(1));
+        assert_eq!(offer.take_back().as_deref(), Some(&1));
+        assert!(!intake.swap(&mut current) && !intake.pending());
+        offer.offer(Box::new(2));
+        assert!(intake.swap(&mut current));
+        assert_eq!((*current, offer.take_back()), (2, None));
+    }
 }
 
 #[cfg(all(test, loom))]
