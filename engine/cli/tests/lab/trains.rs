@@ -37,13 +37,13 @@ fn post(publisher: &mut Publisher, numbers: std::ops::Range<u64>) {
 
 #[test]
 fn a_path_that_becomes_too_narrow_for_trains_is_sent_single_datagrams_and_loses_nothing() {
-    const PODS: u64 = 10;
+    const PODS: usize = 10;
     let lab = Lab::up(&format!("--pods {PODS}"));
     let pods = Pods::start(&lab, lab.addresses());
     let (ask, asked) = std::sync::mpsc::channel();
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let publishing = lab.thread("publisher", move || {
-        let mut publisher = ready(publisher().packing(false).copies(2), PODS as usize);
+        let mut publisher = ready(publisher().packing(false).copies(2), PODS);
         post(&mut publisher, 0..2_000);
         let before = publisher.counters().gso_refused.get();
         ask.send(()).expect("the test waits");
@@ -56,10 +56,10 @@ fn a_path_that_becomes_too_narrow_for_trains_is_sent_single_datagrams_and_loses_
             [&counters.rejected, &counters.transient, &counters.quarantined].map(|count| count.get());
         assert_eq!(failed, [0; 3]);
         let sent = [&counters.sent_first, &counters.sent_later].map(|count| count.get());
-        assert_eq!(sent, [6_000 * PODS; 2]);
+        assert_eq!(sent, [6_000 * PODS as u64; 2]);
         // All of them to nine peers, and to the tenth those of the beginning.
         let together = counters.train_datagrams.get();
-        assert!(together > 6_000 * 9 && together < 2 * 6_000 * PODS, "{together}");
+        assert!(together > 6_000 * 9 && together < 2 * 6_000 * PODS as u64, "{together}");
     });
     asked.recv().expect("a publisher");
     narrow(&lab, lab.address(7));
