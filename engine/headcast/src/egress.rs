@@ -169,8 +169,8 @@ impl Egress {
         Ok(done)
     }
 
-    /// Apart from the way by the sockets alone, which is short.
-    #[inline(never)]
+    /// Cold to the compiler, so that the way by the sockets alone stays short.
+    #[cold]
     fn flush_with_frames(
         &mut self,
         registry: &Registry,
@@ -371,8 +371,8 @@ fn begin_batches(batches: &mut [Batch; 2], rotate: bool, now_ns: u64, counters: 
 }
 
 /// Starts a pass that goes by frames to whom they go, and by the sockets to the others, if a datagram of this length
-/// can; returns whether.
-#[inline(never)]
+/// can; returns whether. Cold as above.
+#[cold]
 fn begin_frames(
     fanout: &mut Fanout,
     rotate: bool,
