@@ -68,7 +68,7 @@ fn finish(args: &Publish, publisher: &Publisher, elapsed: Duration, unsent: usiz
     if unsent > 0 {
         let drain = humantime::format_duration(args.sending.drain);
         return Err(Failure::new(format!(
-            "{unsent} messages had not gone out in all their copies {drain} after the end (--drain)"
+            "{unsent} datagrams had not gone out in all their copies {drain} after the end (--drain)"
         )));
     }
     if sent == 0 && counters.messages.get() > 0 {

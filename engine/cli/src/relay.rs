@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Relay) -> Result<(), Failure> {
     if unsent > 0 {
         let drain = humantime::format_duration(args.sending.drain);
         return Err(Failure::new(format!(
-            "{unsent} messages had not gone out in all their copies {drain} after the end (--drain)"
+            "{unsent} datagrams had not gone out in all their copies {drain} after the end (--drain)"
         )));
     }
     Ok(())

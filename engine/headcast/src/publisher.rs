@@ -168,7 +168,8 @@ impl Publisher {
     ///
     /// A message that does not fit into one datagram is cut into several, which go out one after another.
     /// Later copies go out in later [`turn`](Self::turn)s. Returns the message's sequence, that of its first
-    /// datagram.
+    /// datagram, which small messages that had to wait share: see
+    /// [`PublisherBuilder::packing`](crate::PublisherBuilder::packing).
     ///
     /// # Errors
     /// [`PublishError::TooLong`]; [`PublishError::Full`] when the backlog is full and the policy is to drop

@@ -193,13 +193,17 @@ impl Schedule {
     }
 
     /// How many datagrams from `seq` on this copy is due of, without a break: at least 1, at most `most`. `seq` is the
-    /// next one of that copy. First copies do not run so far ahead that later ones lag too far.
+    /// next one of that copy. First copies do not run so far ahead that later ones lag too far, unless those are being
+    /// shed already.
     #[must_use]
     pub fn run(&self, seq: u64, copy: u8, most: u64, now_ns: u64) -> u64 {
         let rank = usize::from(copy) & (RANKS - 1);
         let ahead = self.cursor[0] - self.last_cursor();
-        let most =
-            if rank == 0 && self.copies > 1 { most.min(self.lag_max.saturating_sub(ahead)) } else { most };
+        let most = match self.lag_max.saturating_sub(ahead) {
+            _ if rank > 0 || self.copies == 1 => most,
+            0 if self.lagging == Lagging::Shed => most.min(self.lag_max),
+            left => most.min(left),
+        };
         let mut run = 1;
         while run < most && self.goes_on(seq + run - 1, copy) {
             let due_ns = self.sent_ns[self.slot(seq + run)].saturating_add(self.offsets_ns[rank]);

@@ -93,18 +93,27 @@ impl fmt::Display for Capabilities {
     }
 }
 
+/// Bytes of a segment that is tried: more than the headers, which older kernels count as well.
+const PROBED: u16 = 64;
+
 /// The most segments that a socket of ours takes, sent to itself; `None` when it cannot even send one datagram.
 fn probe_segments() -> Option<usize> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
     socket.connect(socket.local_addr().ok()?).ok()?;
     socket.send(&[0]).ok()?;
-    let bytes = [0; TRAIN_MAX];
+    let segment = usize::from(PROBED);
+    let bytes = vec![0; TRAIN_MAX * segment];
     let sends = |segments: &usize| {
-        let (segment, flags) = ([ControlMessage::UdpGsoSegments(&1)], MsgFlags::MSG_DONTWAIT);
-        let part = [IoSlice::new(&bytes[..*segments])];
-        sendmsg::<()>(socket.as_raw_fd(), &part, &segment, flags, None).is_ok()
+        let (length, flags) = ([ControlMessage::UdpGsoSegments(&PROBED)], MsgFlags::MSG_DONTWAIT);
+        let part = [IoSlice::new(&bytes[..*segments * segment])];
+        sendmsg::<()>(socket.as_raw_fd(), &part, &length, flags, None).is_ok()
     };
-    Some([TRAIN_MAX, TRAIN_SAFE].into_iter().find(sends).unwrap_or(1))
+    Some(
+        [TRAIN_MAX, TRAIN_SAFE - 1]
+            .into_iter()
+            .find(sends)
+            .map_or(1, |most| most.next_multiple_of(TRAIN_SAFE)),
+    )
 }
 
 /// Whether the system call exists: on no socket at all it fails with `EBADF`, where it is missing or

@@ -30,7 +30,8 @@ impl<'a> Claim<'a> {
         self.len = self.len.min(len);
     }
 
-    /// Publishes what was written, and sends it to all peers at once; returns its sequence.
+    /// Publishes what was written, and sends it to all peers at once; returns its sequence, which it may share with
+    /// messages that waited before it: see [`PublisherBuilder::packing`](crate::PublisherBuilder::packing).
     ///
     /// # Errors
     /// [`PublishError::Socket`] when a socket failed for good. The message has been accepted all the same.

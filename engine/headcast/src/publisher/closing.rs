@@ -14,7 +14,7 @@ impl Publisher {
     /// with repairs it says so again and again, and answers requests, until there has been none for 100 ms.
     ///
     /// Handles and the local socket are refused from now on; what they had handed over is sent. After
-    /// `timeout` it gives up what is left. Returns how many messages had not gone out by then in all their
+    /// `timeout` it gives up what is left. Returns how many datagrams had not gone out by then in all their
     /// copies, as far as they had been read.
     ///
     /// # Errors
@@ -46,8 +46,8 @@ impl Publisher {
         if self.framed && self.sequencer.last_seq() > 0 && !self.is_sending() {
             self.say_end(deadline_ns)?;
         }
-        let unfinished = matches!(self.beside, Some(Beside::Copy { .. })) || self.cut.is_some();
-        Ok(self.schedule.backlog() + usize::from(unfinished) + self.queue.len())
+        let beside = if let Some(Beside::Copy { count, .. }) = self.beside { count } else { 0 };
+        Ok(self.schedule.backlog() + beside + usize::from(self.cut.is_some()) + self.queue.len())
     }
 
     /// Says that the publisher stops: as often as a message goes out, but by the schedule of heartbeats; where

@@ -89,9 +89,6 @@ impl Publisher {
                 return;
             }
             let Some(mut entry) = self.queue.pop() else { return };
-            if !self.schedule.has_room() {
-                self.drop_oldest();
-            }
             let now = *now.get_or_insert_with(clock::now);
             let len = entry.slot.payload_len();
             if entry.rest.is_empty() && self.packs(len) {
@@ -99,6 +96,9 @@ impl Publisher {
                 self.pack(len);
                 self.queue.recycle(entry.slot);
                 continue;
+            }
+            if !self.schedule.has_room() {
+                self.drop_oldest();
             }
             self.ring.exchange(self.sequencer.last_seq() + 1, &mut entry.slot);
             self.queue.recycle(entry.slot);
@@ -178,6 +178,7 @@ impl Publisher {
             return self.counters.oversized.add(1);
         }
         match self.backlog {
+            _ if self.packs(meta.len) => {}
             Backlog::Block => {}
             Backlog::DropNewest if self.schedule.room() < self.sizes.datagrams(meta.len) => {
                 return self.counters.dropped_newest.add(1);

@@ -13,6 +13,8 @@ use crate::ring::Ring;
 
 /// Datagrams of the first train to a new peer set, and of the shortest.
 const LEAST: usize = 2;
+/// Bytes of an IPv6 and a UDP header, the longer ones.
+const HEADERS: usize = 40 + 8;
 
 /// How long a train may be.
 pub(super) struct Trains {
@@ -42,6 +44,16 @@ impl Trains {
         self.limit = self.bounded(LEAST);
     }
 
+    /// The most bytes of datagrams of `segment` bytes. Kernels that take no more than 64 of them count the headers of
+    /// the first as well (`udp_send_skb`, before Linux 5.17).
+    #[inline]
+    fn bytes_max(&self, segment: usize) -> usize {
+        if self.most == TRAIN_MAX {
+            return TRAIN_BYTES_MAX;
+        }
+        (self.most * segment).saturating_sub(HEADERS).min(TRAIN_BYTES_MAX)
+    }
+
     fn bounded(&self, limit: usize) -> usize {
         // Over so many peers that even the least takes too long, a single datagram does as well.
         if self.most == 1 { 1 } else { limit.clamp(LEAST, self.most) }
@@ -64,11 +76,12 @@ impl Publisher {
         let run = self.schedule.run(seq, copy, self.trains.limit as u64, now_ns);
         let len = |seq| self.ring.slot(seq).on_wire(self.framed).len();
         let segment = len(seq);
+        let bytes_max = self.trains.bytes_max(segment);
         let (mut count, mut total, mut last) = (1, segment, segment);
         for next in seq + 1..seq + run {
             let len = len(next);
             // The kernel takes an end of the segments' length for one more segment, and an empty one for none.
-            if last < segment || len > segment || len == 0 || total + len > TRAIN_BYTES_MAX {
+            if last < segment || len > segment || len == 0 || total + len > bytes_max {
                 break;
             }
             (count, total, last) = (count + 1, total + len, len);
@@ -136,6 +149,15 @@ mod tests {
         // A short pass says what a longer one would take.
         trains.took(2, 1);
         assert_eq!(trains.limit(), 64);
+    }
+
+    #[test]
+    fn where_the_headers_count_a_full_train_is_a_datagram_shorter() {
+        let old = Trains::new(64, MS);
+        assert!((63 * 100..64 * 100).contains(&old.bytes_max(100)));
+        // Tiny ones leave less room, and 1,300 B are bounded by the length of a packet.
+        assert_eq!([1, 1_300].map(|segment| old.bytes_max(segment)), [16, TRAIN_BYTES_MAX]);
+        assert_eq!(Trains::new(TRAIN_MAX, MS).bytes_max(1), TRAIN_BYTES_MAX);
     }
 
     #[test]

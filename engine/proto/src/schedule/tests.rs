@@ -116,9 +116,30 @@ fn a_run_of_first_copies_leaves_later_ones_time() {
         (0..64).for_each(|_| schedule.push());
         assert_eq!(schedule.run(1, 0, 100, 0), run);
         schedule.sent_run(1, run, 0, 0);
-        if copies > 1 {
-            assert_eq!(schedule.run(run + 1, 0, 100, 0), 1);
-        }
         assert_eq!(schedule.shed(), 0);
+    }
+}
+
+#[test]
+fn where_first_copies_never_end_their_runs_stay_long() {
+    for (lagging, shortest) in [(Lagging::Shed, 16), (Lagging::Send, 1)] {
+        let mut schedule = Schedule::new(64, 2, MS, lagging);
+        let (mut runs, mut firsts) = (Vec::new(), 0);
+        for turn in 0..200 {
+            while schedule.has_room() {
+                schedule.push();
+            }
+            let now_ns = turn * 2 * MS;
+            let Next::Send { seq, copy } = schedule.next(now_ns) else { panic!("there is no end of them") };
+            let run = schedule.run(seq, copy, 32, now_ns);
+            schedule.sent_run(seq, run, copy, now_ns);
+            if copy == 0 {
+                firsts += run;
+                runs.push(run);
+            }
+        }
+        assert_eq!(runs.iter().min(), Some(&shortest), "{lagging:?}: {runs:?}");
+        assert!(firsts > 1_000, "{lagging:?}: {firsts}");
+        assert_eq!(schedule.shed() > 0, lagging == Lagging::Shed);
     }
 }

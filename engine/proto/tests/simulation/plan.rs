@@ -44,6 +44,8 @@ pub(crate) struct PublisherPlan {
     pub(crate) slots: usize,
     /// How long it takes to send one datagram.
     pub(crate) send_ns: u64,
+    /// Datagrams that go out together, at most.
+    pub(crate) train_max: u64,
     /// When the ring is full, the oldest goes; otherwise the newest is refused.
     pub(crate) drop_oldest: bool,
     pub(crate) pace: Pace,

@@ -5,6 +5,7 @@ mod answering;
 use std::rc::Rc;
 
 use headcast_proto::header::PATH_OFFSET;
+use headcast_proto::packing::{LENGTH_LEN, MESSAGE_OFFSET, append};
 use headcast_proto::repair::{Credit, Repairs};
 use headcast_proto::schedule::Lagging;
 use headcast_proto::{Datagram, HEADER_LEN, Heartbeat, Next, Now, Schedule, Sequencer, Session, StreamId};
@@ -26,6 +27,8 @@ pub(crate) struct Publisher {
     copies: usize,
     drop_oldest: bool,
     send_ns: u64,
+    /// Datagrams that go out together, at most.
+    train_max: u64,
     /// Until then it sends what it has sent last.
     busy_until_ns: u64,
     sequencer: Sequencer,
@@ -55,6 +58,7 @@ impl Publisher {
             copies: plan.copies,
             drop_oldest: plan.drop_oldest,
             send_ns: plan.send_ns,
+            train_max: plan.train_max,
             busy_until_ns: 0,
             sequencer: if plan.repairs.is_some() { sequencer } else { sequencer.without_repair() },
             schedule: Schedule::new(plan.slots, plan.copies, plan.spacing_ns, lagging),
@@ -135,13 +139,28 @@ impl Publisher {
             return Ok(None);
         }
         let first = self.sequencer.last_seq() + 1;
-        let mut datagram = vec![0; HEADER_LEN];
-        for part in 0..shared {
+        // As in a slot of a ring: a message alone first, which others join.
+        let mut room = vec![0; MESSAGE_OFFSET];
+        shared_payload(self.id, self.shape, first, 0, &mut self.message);
+        room.extend_from_slice(&self.message);
+        let (seq, start) = if shared == 1 {
+            room.copy_within(LENGTH_LEN..MESSAGE_OFFSET, 0);
+            room[HEADER_LEN..MESSAGE_OFFSET].copy_from_slice(&(self.message.len() as u16).to_le_bytes());
+            (self.sequencer.seal_coalesced(&mut room, now, 1), 0)
+        } else {
+            (self.sequencer.seal(&mut room[LENGTH_LEN..], now), LENGTH_LEN)
+        };
+        for part in 1..shared {
             shared_payload(self.id, self.shape, first, part, &mut self.message);
-            datagram.extend_from_slice(&(self.message.len() as u16).to_le_bytes());
-            datagram.extend_from_slice(&self.message);
+            room.extend_from_slice(&[0; LENGTH_LEN]);
+            room.extend_from_slice(&self.message);
+            let start = if part == 1 { start } else { 0 };
+            let len = self.message.len();
+            ensure(append(&mut room, start, len), "a_message_joins_an_open_datagram", || {
+                format!("{part}, {len} B")
+            })?;
         }
-        let seq = self.sequencer.seal_coalesced(&mut datagram, now, shared);
+        let datagram = room;
         self.store(seq, datagram, Published { first, count: 1, shared, timestamp: 0 }, records)?;
         Ok(Some(seq))
     }
@@ -178,10 +197,18 @@ impl Publisher {
                 match next {
                     Next::Send { seq, copy } => {
                         let purpose = if copy == 0 { Purpose::First } else { Purpose::Later };
-                        self.sent.copies_are_spaced(seq, copy, now.mono_ns)?;
-                        let bytes = self.stored_as(seq, copy);
-                        self.to_all(&bytes, purpose, out);
-                        self.schedule.sent(seq, copy, now.mono_ns);
+                        let goes_on = self.schedule.goes_on(seq, copy);
+                        let run = if goes_on {
+                            self.schedule.run(seq, copy, self.train_max, now.mono_ns)
+                        } else {
+                            1
+                        };
+                        for seq in seq..seq + run {
+                            self.sent.copies_are_spaced(seq, copy, now.mono_ns)?;
+                            let bytes = self.stored_as(seq, copy);
+                            self.to_all(&bytes, purpose, out);
+                        }
+                        self.schedule.sent_run(seq, run, copy, now.mono_ns);
                     }
                     Next::At(at_ns) => break at_ns,
                     Next::Idle => break u64::MAX,

@@ -66,10 +66,10 @@ impl Refusing {
 }
 
 impl Batch {
-    /// Whether trains are worth while: at most one in eight peers has refused one.
+    /// How many peers have refused a train.
     #[must_use]
-    pub fn takes_trains(&self) -> bool {
-        self.refusing.count <= self.len() / 8
+    pub fn refusing(&self) -> usize {
+        self.refusing.count
     }
 
     /// As [`begin`](Self::begin), for a train of so many datagrams.

@@ -70,6 +70,7 @@ fn publisher(rng: &mut Rng, at: usize, active_ns: u64) -> PublisherPlan {
         spacing_ns: rng.magnitude(100 * US, 10 * MS),
         repairs: rng.chance(0.7).then_some(policy),
         send_ns: rng.pick(&[0, 0, US, 20 * US]),
+        train_max: rng.pick(&[1, 2, 7, 128]),
         slots: rng.pick(&[16, 64, 256, 1024, 8192]),
         drop_oldest: rng.chance(0.5),
         pace,

@@ -97,6 +97,7 @@ impl Cell {
             repairs: self.mode.repairs.then_some(policy),
             slots: 8192,
             send_ns: 0,
+            train_max: 1,
             drop_oldest: false,
             pace: Pace::Even(SLOT_NS),
             long: 0.0,
