@@ -206,20 +206,23 @@ impl Egress {
         self.retry_ns = u64::MAX;
         if let Some((lane, xdp)) = frames.running() {
             let progress = lane.flush(xdp, datagram);
+            // Nobody was sent anything, and that is everybody.
+            let is_in_vain = progress.transient > 0 && progress.transient == lane.len() - lane.left_out();
             sent.add(progress.sent as u64);
             counters.sent_xdp.add(progress.sent as u64);
             counters.calls.add(progress.calls as u64);
-            if progress.transient > 0 {
+            if progress.transient > 0 && !is_in_vain {
                 counters.transient.add(progress.transient as u64);
             }
             match progress.outcome {
+                _ if is_in_vain => frames.give_up_all(),
                 Outcome::Done => return Ok(true),
                 Outcome::Blocked => {
                     counters.blocked.add(1);
                     self.retry_ns = now_ns.saturating_add(RETRY_NS);
                     return Ok(false);
                 }
-                Outcome::Fatal(_) => frames.give_up(),
+                Outcome::Fatal(errno) => frames.give_up(errno),
             }
         }
         while let Some((family, peer)) = frames.left.pop() {

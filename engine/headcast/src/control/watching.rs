@@ -19,6 +19,8 @@ const SETTLE: Duration = Duration::from_millis(5);
 const STALE_NS: u64 = 200_000_000;
 /// Between two looks at everything: paths' MTUs, and whatever else is not told, in ns.
 const ALL_NS: u64 = 10_000_000_000;
+/// How long after an error everything is read again, in ns.
+const AFTER_ERROR_NS: u64 = 1_000_000_000;
 /// A change is looked at after so many times as long as the last one took: a network that never rests does not keep
 /// this thread busy.
 const REST: u64 = 5;
@@ -104,21 +106,16 @@ impl Watcher {
             self.stale_ns = now_ns;
             result = result.and_then(|_| ways.routes.read_neighbours()).map(|()| true);
         }
-        let retry = ways.is_to_be_retried();
-        match result {
-            Ok(false) if !retry => false,
-            Ok(_) if retry => {
-                assembler.offer_again();
-                true
-            }
-            Ok(_) => {
-                assembler.look_again();
-                true
-            }
-            Err(error) => {
-                tracing::debug!("the routes cannot be read: {error}");
-                true
-            }
+        let is_told = result.unwrap_or_else(|error| {
+            tracing::debug!("the routes cannot be read: {error}");
+            // What was told before is taken in, and what may have been missed is read soon.
+            self.all_ns = now_ns.saturating_sub(ALL_NS).saturating_add(AFTER_ERROR_NS);
+            true
+        });
+        let looks = is_told || ways.is_to_be_retried();
+        if looks {
+            assembler.look_again(is_told);
         }
+        looks
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use headcast_peers::PeerSet;
-use headcast_udp::{Batch, Lane, Template, Xdp};
+use headcast_udp::{Batch, Errno, Lane, Template, Xdp};
 
 use super::Plan;
 
@@ -21,23 +21,24 @@ pub(crate) struct Frames {
     pub(super) others: [Batch; 2],
     /// Whether the running pass goes by the lane.
     pub(super) runs: bool,
-    /// The socket has failed; the control thread is to hear of it.
+    /// The socket is of no use; the control thread is to hear of it.
     lost: bool,
-    is_lost: Arc<AtomicBool>,
+    /// With what, as a number of the kernel's; 0 while it has not failed.
+    failed: Arc<AtomicI32>,
     /// Those of the running pass who did not get their frame because the socket failed.
     pub(super) left: Vec<(usize, usize)>,
 }
 
 impl Frames {
-    /// Frames for the peers that have a template, by the interface with this index. `is_lost` is set when its socket
-    /// fails.
+    /// Frames for the peers that have a template, by the interface with this index. `failed` is set when its socket
+    /// fails, to the kernel's number for why.
     pub(crate) fn new(
         peers: &PeerSet,
         templates: &[Option<Template>],
         plan: Plan,
         interface: u32,
         xdp: Option<Xdp>,
-        is_lost: Arc<AtomicBool>,
+        failed: Arc<AtomicI32>,
     ) -> Self {
         let all = peers.as_slice();
         let v4 = all.partition_point(SocketAddr::is_ipv4);
@@ -59,7 +60,7 @@ impl Frames {
             others: others.map(|peers| Batch::new(&peers, plan.call_max)),
             runs: false,
             lost: false,
-            is_lost,
+            failed,
         }
     }
 
@@ -78,7 +79,8 @@ impl Frames {
             }
         }
         if self.xdp.is_none() {
-            self.lose();
+            // It is the one that has failed, which has been said, or there is none any more.
+            self.lose(Errno::ENXIO);
         }
     }
 
@@ -116,20 +118,30 @@ impl Frames {
         Some((&mut self.lane, self.xdp.as_mut()?))
     }
 
-    /// The socket is of no use: whoever has not got his frame is left. The socket itself is kept for the control
-    /// thread to close.
+    /// The socket is of no use, as this says: whoever has not got his frame is left. The socket itself is kept for the
+    /// control thread to close.
     #[cold]
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self, errno: Errno) {
         let (places, left) = (&self.places, &mut self.left);
         if let Some(xdp) = &self.xdp {
             // There is room: nobody is left twice.
             self.lane.give_up(xdp, |at| left.push(places[at]));
         }
-        self.lose();
+        self.lose(errno);
     }
 
-    fn lose(&mut self) {
+    /// As [`give_up`](Self::give_up), when the driver has dropped every frame of a pass: as likely as not it takes none
+    /// of ours, and what the socket sends may go through.
+    #[cold]
+    pub(super) fn give_up_all(&mut self) {
+        let (places, left) = (&self.places, &mut self.left);
+        self.lane.give_up_all(|at| left.push(places[at]));
+        self.lose(Errno::EBUSY);
+    }
+
+    fn lose(&mut self, errno: Errno) {
         self.lost = true;
-        self.is_lost.store(true, Relaxed);
+        // What was said first is the cause.
+        let _ = self.failed.compare_exchange(0, errno as i32, Relaxed, Relaxed);
     }
 }

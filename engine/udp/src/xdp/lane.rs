@@ -157,6 +157,18 @@ impl Lane {
         if at < self.len() { at } else { at - self.len() }
     }
 
+    /// Ends a pass all of whose frames the driver has dropped; calls `left` with the place of each peer.
+    #[cold]
+    pub fn give_up_all(&mut self, mut left: impl FnMut(usize)) {
+        for cursor in 0..self.len() {
+            let at = self.place(cursor);
+            if !self.peers[at].is_left_out {
+                left(at);
+            }
+        }
+        self.cursor = self.len();
+    }
+
     /// Ends the running pass; calls `left` with the place of each peer whose frame the kernel has not taken, in
     /// the order of the pass. Frames that are still in the ring of `xdp` would go out with the next call: it
     /// must not be used again unless there are none.
