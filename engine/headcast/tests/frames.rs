@@ -177,6 +177,8 @@ fn who_is_in_quarantine_gets_no_frames_until_it_is_over() {
     assert_eq!(framed(&mut publisher, b"short"), u64::from(PEERS) - 1);
     assert_eq!(publisher.counters().quarantined.get(), before + 1);
     until(&mut publisher, "over", |publisher| framed(publisher, b"short") == u64::from(PEERS));
+    let failures = publisher.monitor().failures();
+    assert!(failures.len() == 1 && !failures[0].quarantined, "{failures:?}");
     assert_adds_up(&publisher);
 }
 
