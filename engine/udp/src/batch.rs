@@ -163,6 +163,11 @@ impl Batch {
         self.call_max = self.call_max.min(old.call_max);
     }
 
+    /// Takes over the quarantines of the peers that `beside` has as well, which keeps account of their failures.
+    pub fn inherit_quarantines(&mut self, beside: &Self) {
+        self.mark_dirty_if(self.peers.inherit_quarantines(&beside.peers));
+    }
+
     /// Starts a pass over all peers, with `rotate` one peer further than the last.
     ///
     /// `now_ns` is monotonic: quarantines that have ended by then are over.

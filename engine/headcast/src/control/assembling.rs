@@ -56,14 +56,15 @@ impl Inner {
     }
 
     /// Looks for the ways again, if anything `is_told`, and for the socket, if it is missing; passes over what has
-    /// changed.
-    pub(super) fn look_again(&mut self, is_told: bool) {
-        let Some(ways) = &mut self.ways else { return };
+    /// changed, and returns whether anything has.
+    pub(super) fn look_again(&mut self, is_told: bool) -> bool {
+        let Some(ways) = &mut self.ways else { return false };
         let mut changed = (is_told || ways.is_to_be_retried()) && ways.find(&self.peers);
         changed |= ways.retry();
         if changed {
             self.offer_found();
         }
+        changed
     }
 
     fn offer_found(&mut self) {

@@ -76,8 +76,9 @@ impl Frames {
         self.xdp
     }
 
-    /// Takes over the socket of the set before, and what it knew of the others.
-    pub(super) fn inherit(&mut self, old: Option<&mut Self>) {
+    /// Takes over the socket of the set before, what it knew of the others, and what `batches`, those of all peers, know
+    /// of quarantines: somebody may have gone by frames before, or nobody.
+    pub(super) fn inherit(&mut self, old: Option<&mut Self>, batches: &[Batch; 2]) {
         if let Some(old) = old {
             self.lane.inherit(&old.lane);
             if self.xdp.is_none() && old.interface == self.interface && !old.lost {
@@ -86,6 +87,9 @@ impl Frames {
             for (new, old) in self.others.iter_mut().zip(&old.others) {
                 new.inherit(old);
             }
+        }
+        for (new, all) in self.others.iter_mut().zip(batches) {
+            new.inherit_quarantines(all);
         }
         if self.xdp.is_none() {
             // It is the one that has failed, which has been said, or there is none any more.
