@@ -15,8 +15,9 @@ use crate::clock;
 const TICK: Duration = Duration::from_millis(50);
 /// What comes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(5);
-/// Between two looks at the neighbours while one of them waits to be confirmed, in ns: at first, and at most. It doubles
-/// while they stay as they are, as when nothing is sent. The kernel tells that one is confirmed some 5 s after it began to ask.
+/// Between two looks at the neighbours while one of them waits to be confirmed, in ns: at first, and at most. It
+/// doubles while they stay as they are, as when nothing is sent. Some 5 s after the first datagram the kernel tells
+/// by itself.
 const STALE_MIN_NS: u64 = 200_000_000;
 const STALE_MAX_NS: u64 = 5_000_000_000;
 /// Between two looks at everything: paths' MTUs, and whatever else is not told, in ns.
