@@ -92,7 +92,7 @@ counters! {
         sent_xdp,
         /// Datagrams that the kernel refused to send to their peer.
         rejected,
-        /// Datagrams lost to a shortage inside the kernel (ENOBUFS, ENOMEM).
+        /// Datagrams lost to a shortage inside the kernel (ENOBUFS, ENOMEM), and frames that the driver dropped.
         transient,
         /// Datagrams not tried because their peer was in quarantine.
         quarantined,

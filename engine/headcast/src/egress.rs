@@ -18,9 +18,6 @@ pub(crate) use frames::Frames;
 
 use crate::counters::{Counter, PublisherCounters};
 
-/// When frames are tried again that the interface had no room for: it tells nobody when it has.
-const RETRY_NS: u64 = 100_000;
-
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 
 /// What became of a datagram to one peer.
@@ -42,6 +39,8 @@ pub(crate) struct Egress {
     token: Token,
     /// When to try again to send frames; `u64::MAX` if they do not wait.
     retry_ns: u64,
+    /// How long after the next time that nothing goes.
+    retry_wait_ns: u64,
     strays: ReceiveBatch,
     stray_buffers: Box<[[u8; 64]]>,
 }
@@ -72,6 +71,7 @@ impl Egress {
                 watched: [false; 2],
                 token,
                 retry_ns: u64::MAX,
+                retry_wait_ns: frames::RETRY_MIN_NS,
                 strays: ReceiveBatch::new(),
                 stray_buffers: vec![[0; 64]; headcast_udp::RECEIVE_MAX].into(),
             }),
@@ -190,59 +190,6 @@ impl Egress {
         };
         done &= self.flush_batches(registry, batches, datagram, sent, now_ns, counters)?;
         Ok(done)
-    }
-
-    /// Goes on with the part of the running pass that goes by frames; returns whether it is done. Whom the socket for
-    /// frames fails is sent to by the others.
-    fn flush_frames(
-        &mut self,
-        frames: &mut Frames,
-        batches: &mut [Batch; 2],
-        datagram: &[u8],
-        sent: &Counter,
-        now_ns: u64,
-        counters: &PublisherCounters,
-    ) -> io::Result<bool> {
-        self.retry_ns = u64::MAX;
-        if let Some((lane, xdp)) = frames.running() {
-            let progress = lane.flush(xdp, datagram);
-            sent.add(progress.sent as u64);
-            counters.sent_xdp.add(progress.sent as u64);
-            counters.calls.add(progress.calls as u64);
-            if progress.transient > 0 {
-                counters.transient.add(progress.transient as u64);
-            }
-            match progress.outcome {
-                Outcome::Done => return Ok(true),
-                Outcome::Blocked => {
-                    counters.blocked.add(1);
-                    self.retry_ns = now_ns.saturating_add(RETRY_NS);
-                    return Ok(false);
-                }
-                Outcome::Fatal(_) => frames.give_up(),
-            }
-        }
-        while let Some((family, peer)) = frames.left.pop() {
-            let Some(socket) = &self.sockets[family] else {
-                counters.rejected.add(1);
-                continue;
-            };
-            counters.calls.add(1);
-            match batches[family].send_one(socket.as_fd(), datagram, peer) {
-                Ok(()) => sent.add(1),
-                Err(SendError::Blocked) => {
-                    frames.left.push((family, peer));
-                    counters.blocked.add(1);
-                    // By time: the poll may be told of the socket by another part of the pass, and be untold.
-                    self.retry_ns = now_ns.saturating_add(RETRY_NS);
-                    return Ok(false);
-                }
-                Err(SendError::Transient) => counters.transient.add(1),
-                Err(SendError::PeerRejected(_)) => counters.rejected.add(1),
-                Err(SendError::Fatal(errno)) => return Err(errno.into()),
-            }
-        }
-        Ok(true)
     }
 
     /// As [`flush`](Self::flush), of a train.
@@ -381,7 +328,7 @@ fn begin_frames(
     counters: &PublisherCounters,
 ) -> bool {
     let Some(frames) = fanout.frames.as_deref_mut() else { return false };
-    if !frames.begin(&fanout.batches, rotate, len, now_ns) {
+    if !frames.begin(&mut fanout.batches, rotate, len, now_ns) {
         return false;
     }
     if frames.lane.left_out() > 0 {

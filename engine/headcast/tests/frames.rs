@@ -177,6 +177,8 @@ fn who_is_in_quarantine_gets_no_frames_until_it_is_over() {
     assert_eq!(framed(&mut publisher, b"short"), u64::from(PEERS) - 1);
     assert_eq!(publisher.counters().quarantined.get(), before + 1);
     until(&mut publisher, "over", |publisher| framed(publisher, b"short") == u64::from(PEERS));
+    let failures = publisher.monitor().failures();
+    assert!(failures.len() == 1 && !failures[0].quarantined, "{failures:?}");
     assert_adds_up(&publisher);
 }
 
@@ -227,6 +229,50 @@ fn while_next_hops_wait_to_be_confirmed_the_socket_for_frames_stays() {
     assert_eq!(framed(&mut publisher, b"by the socket"), 0);
     until(&mut publisher, "framed again", |publisher| framed(publisher, b"here") == u64::from(PEERS));
     assert_eq!(sockets_for_frames(), 1);
+    assert_adds_up(&publisher);
+}
+
+#[test]
+fn the_interface_stays_while_the_next_hops_of_most_wait_to_be_confirmed() {
+    let mut peers = isolated();
+    for line in [
+        "ip link add second type veth peer name other",
+        "ip link set other up",
+        "ip link set second up",
+        "ip address add 10.8.0.1/24 dev second",
+        "ip neighbour add 10.8.0.2 lladdr 02:00:00:00:00:01 dev second nud permanent",
+    ] {
+        run(line);
+    }
+    peers.push(SocketAddr::from(([10, 8, 0, 2], 12_000)));
+    let mut publisher = framing(Publisher::builder().peers(peers).mode(Mode::Once).raw(true));
+    for host in 2..2 + PEERS {
+        run(&format!("ip neighbour replace 10.9.0.{host} lladdr 02:00:00:00:00:01 dev out nud stale"));
+    }
+    until(&mut publisher, "stale", |publisher| publisher.monitor().status().frames.is_none());
+    publisher.turn(TURN).expect("a turn");
+    assert_eq!(framed(&mut publisher, b"by the socket, to the one behind the other interface as well"), 0);
+    until(&mut publisher, "framed again", |publisher| framed(publisher, b"here") == u64::from(PEERS));
+    assert_eq!(sockets_for_frames(), 1);
+    assert_adds_up(&publisher);
+}
+
+#[test]
+fn a_pass_that_the_driver_drops_whole_goes_by_the_socket_and_frames_are_tried_again() {
+    network();
+    // Its driver says what became of a frame further down: nothing.
+    run("ip link add link out name over type macvlan mode private");
+    run("ip link set over up");
+    let peers = behind("over");
+    let mut publisher = framing(Publisher::builder().peers(peers).mode(Mode::Once).raw(true));
+    run("tc qdisc add dev out root pfifo limit 0");
+    let before = publisher.counters().sent_first.get();
+    assert_eq!(framed(&mut publisher, b"dropped, and by the socket then"), 0);
+    assert_eq!(publisher.counters().sent_first.get() - before, u64::from(PEERS));
+    assert_eq!(publisher.counters().transient.get(), 0);
+    until(&mut publisher, "without frames", |publisher| publisher.monitor().status().frames.is_none());
+    run("tc qdisc delete dev out root");
+    until(&mut publisher, "framed again", |publisher| framed(publisher, b"here") == u64::from(PEERS));
     assert_adds_up(&publisher);
 }
 

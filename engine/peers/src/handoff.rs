@@ -9,6 +9,8 @@
 //!   Offer::offer ───────> [ incoming ] + fresh flag ────────> Intake::swap ──┐
 //!      frees an offer                                            takes it    │ current
 //!      that was not taken                                                    │
+//!   Offer::take_back <─── [ incoming ]                                       │
+//!      has it again, if it was not taken                                     │
 //!   Offer::collect <───── [ retired  ] <──────────────────────── puts <──────┘
 //!      frees it                                                  the old one
 //! ```

@@ -155,11 +155,17 @@ impl Batch {
         self.peers.release_ns(peer).is_some_and(|release_ns| release_ns > now_ns)
     }
 
-    /// Takes over the failures and quarantines of the peers that `old` had as well.
+    /// Takes over the failures and quarantines of the peers that `old` had as well, and how far passes have rotated.
     pub fn inherit(&mut self, old: &Self) {
+        self.first = old.first.checked_rem(self.active).unwrap_or(0);
         // What is laid out is right, unless somebody is in quarantine.
         self.mark_dirty_if(self.peers.inherit(&old.peers));
         self.call_max = self.call_max.min(old.call_max);
+    }
+
+    /// Takes over the quarantines of the peers that `beside` has as well, which keeps account of their failures.
+    pub fn inherit_quarantines(&mut self, beside: &Self) {
+        self.mark_dirty_if(self.peers.inherit_quarantines(&beside.peers));
     }
 
     /// Starts a pass over all peers, with `rotate` one peer further than the last.

@@ -143,7 +143,7 @@ impl Peers {
     ///
     /// Returns whether anybody is in quarantine, or refuses several datagrams at once.
     pub(crate) fn inherit(&self, old: &Self) -> bool {
-        let (mut at, mut special) = (0, false);
+        let (mut at, mut special) = (0, self.inherit_quarantines(old));
         for (peer, from) in old.addresses.iter().zip(&old.states) {
             let refuses = from.refuses.load(Relaxed);
             if from.rejected.load(Relaxed) == 0 && !refuses {
@@ -154,10 +154,27 @@ impl Peers {
                 let to = &self.states[at];
                 to.rejected.store(to.rejected.load(Relaxed) + from.rejected.load(Relaxed), Relaxed);
                 to.errno.store(from.errno.load(Relaxed), Relaxed);
-                to.level.store(to.level.load(Relaxed).max(from.level.load(Relaxed)), Relaxed);
-                to.release_ns.store(to.release_ns.load(Relaxed).max(from.release_ns.load(Relaxed)), Relaxed);
                 to.refuses.store(refuses || to.refuses.load(Relaxed), Relaxed);
-                special |= refuses || from.release_ns.load(Relaxed) != 0;
+                special |= refuses;
+            }
+        }
+        special
+    }
+
+    /// As [`inherit`](Self::inherit), of nothing but quarantines: for a table beside that one, which has the failures.
+    pub(crate) fn inherit_quarantines(&self, old: &Self) -> bool {
+        let (mut at, mut special) = (0, false);
+        for (peer, from) in old.addresses.iter().zip(&old.states) {
+            let (level, release_ns) = (from.level.load(Relaxed), from.release_ns.load(Relaxed));
+            if level == 0 && release_ns == 0 {
+                continue;
+            }
+            at += self.addresses[at..].partition_point(|address| address < peer);
+            if self.addresses.get(at) == Some(peer) {
+                let to = &self.states[at];
+                to.level.store(to.level.load(Relaxed).max(level), Relaxed);
+                to.release_ns.store(to.release_ns.load(Relaxed).max(release_ns), Relaxed);
+                special |= release_ns != 0;
             }
         }
         special
@@ -233,6 +250,10 @@ mod tests {
         let failures: Vec<_> = new.failures().collect();
         assert_eq!(failures.len(), 1);
         assert_eq!((failures[0].peer.port(), failures[0].rejected, failures[0].quarantined), (5, 3, true));
+        let quarantines = peers(1..6);
+        assert!(quarantines.inherit_quarantines(&old));
+        assert_eq!(quarantines.release_ns(4), old.release_ns(4));
+        assert_eq!(quarantines.failures().count(), 0, "they are in the other table");
         // Another one that was beside the old one.
         let beside = peers(5..6);
         beside.reject(0, Errno::EPERM, 1, 0);

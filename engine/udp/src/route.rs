@@ -55,6 +55,8 @@ pub struct Routes {
     routes: HashMap<SocketAddr, Option<Route>>,
     /// The next hops of the peers last looked up.
     hops: HashSet<(u32, IpAddr)>,
+    /// The interface of each of those peers whose next hop was stale.
+    stale: Vec<u32>,
 }
 
 impl Routes {
@@ -72,6 +74,7 @@ impl Routes {
             neighbours: HashMap::new(),
             routes: HashMap::new(),
             hops: HashSet::new(),
+            stale: Vec::new(),
         };
         routes.read_all()?;
         Ok(routes)
@@ -122,6 +125,7 @@ impl Routes {
     pub fn look_up(&mut self, peers: &[SocketAddr], ports: [u16; 2]) -> io::Result<Vec<Option<Way>>> {
         self.ask_routes(peers, ports)?;
         self.hops.clear();
+        self.stale.clear();
         let v4_hop_limit = setting("ipv4/ip_default_ttl").unwrap_or(64);
         // Hop limit and MTU of IPv6, by interface.
         let mut v6 = HashMap::new();
@@ -130,7 +134,14 @@ impl Routes {
             let link = self.links.get(&route.interface)?;
             let who = (route.interface, route.next);
             self.hops.insert(who);
-            let Neighbour::Watched(to) = *self.neighbours.get(&who)? else { return None };
+            let to = match *self.neighbours.get(&who)? {
+                Neighbour::Watched(to) => to,
+                Neighbour::Stale => {
+                    self.stale.push(route.interface);
+                    return None;
+                }
+                Neighbour::Unknown => return None,
+            };
             let (hop_limit, mtu) = if peer.is_ipv4() {
                 (v4_hop_limit, link.mtu)
             } else {
@@ -170,6 +181,13 @@ impl Routes {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.hops.iter().any(|who| self.neighbours.get(who) == Some(&Neighbour::Stale))
+    }
+
+    /// The interface of each peer of the last [`look_up`](Self::look_up) that had no way because its next hop waited to
+    /// be confirmed.
+    #[must_use]
+    pub fn stale(&self) -> &[u32] {
+        &self.stale
     }
 
     /// The name of an interface, and how many queues it has for transmission.

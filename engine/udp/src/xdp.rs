@@ -9,7 +9,7 @@
 //!   <- completion ring: the frame is free again; read without a system call
 //! ```
 //!
-//! Copy mode, no XDP program: any driver will do, and CAP_NET_RAW is all that it takes. What is passed by
+//! Copy mode, no XDP program: nearly any driver will do, and CAP_NET_RAW is all that it takes. What is passed by
 //! with the IP stack is routing, neighbours, firewall rules and queueing: who is on a [`Lane`] must have been
 //! found by [`Routes`](crate::Routes), and be taken off it when that changes.
 

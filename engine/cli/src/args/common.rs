@@ -244,7 +244,7 @@ pub(crate) enum BackendArg {
     Socket,
     /// AF_XDP where it can be had, which a log line says
     Auto,
-    /// AF_XDP; without it nothing is sent
+    /// AF_XDP; an error where it cannot be had
     Xdp,
 }
 

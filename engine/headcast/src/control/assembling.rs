@@ -55,21 +55,16 @@ impl Inner {
         self.offer_found();
     }
 
-    /// Looks for the ways again; passes over what has changed.
-    pub(super) fn look_again(&mut self) {
-        if let Some(ways) = &mut self.ways
-            && ways.find(&self.peers)
-        {
+    /// Looks for the ways again, if anything `is_told`, and for the socket, if it is missing; passes over what has
+    /// changed, and returns whether anything has.
+    pub(super) fn look_again(&mut self, is_told: bool) -> bool {
+        let Some(ways) = &mut self.ways else { return false };
+        let mut changed = (is_told || ways.is_to_be_retried()) && ways.find(&self.peers);
+        changed |= ways.retry();
+        if changed {
             self.offer_found();
         }
-    }
-
-    /// Looks for the ways again, and passes over what it finds in any case: a socket is to be had, or is gone.
-    pub(super) fn offer_again(&mut self) {
-        if let Some(ways) = &mut self.ways {
-            ways.find(&self.peers);
-        }
-        self.offer_found();
+        changed
     }
 
     fn offer_found(&mut self) {
@@ -78,8 +73,8 @@ impl Inner {
         self.offer.collect();
         let frames = self.ways.as_mut().and_then(|ways| {
             let spare = spare.map(|fanout| fanout.into_xdp());
-            let Found { templates, interface, xdp, is_lost } = ways.settle(&self.peers, spare)?;
-            Some(Frames::new(&self.peers, &templates, self.plan, interface, xdp, is_lost))
+            let Found { templates, interface, xdp, failed } = ways.settle(&self.peers, spare)?;
+            Some(Frames::new(&self.peers, &templates, self.plan, interface, xdp, failed))
         });
         let mut fanout = Fanout::new(&self.peers, self.generation, self.plan, frames);
         if let Some(error) = self.ways.as_ref().and_then(Ways::refused) {

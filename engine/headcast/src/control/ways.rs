@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::time::Duration;
 
 use headcast_peers::PeerSet;
-use headcast_udp::{Routes, Template, Way, Xdp, XdpError};
+use headcast_udp::{Errno, Routes, Template, Way, Xdp, XdpError};
 
 use super::FrameStatus;
 use crate::Backend;
 use crate::clock;
 
-/// How long after a socket for frames was refused or failed another one is tried, in ns.
-const REOPEN_NS: u64 = 1_000_000_000;
+/// How long after a socket for frames was refused or failed another one is tried, in ns: at first, and at most. It
+/// doubles each time, until one has served for longer than the most.
+const REOPEN_MIN_NS: u64 = 1_000_000_000;
+const REOPEN_MAX_NS: u64 = 60_000_000_000;
 
 /// How frames are to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +36,8 @@ pub(super) struct Found {
     pub(super) interface: u32,
     /// `None`: the data thread has it.
     pub(super) xdp: Option<Xdp>,
-    pub(super) is_lost: Arc<AtomicBool>,
+    /// Why the socket has failed, as a number of the kernel's; 0 while it has not.
+    pub(super) failed: Arc<AtomicI32>,
 }
 
 /// Knows the ways of frames to the peers, and keeps account of the one socket for them.
@@ -45,9 +49,10 @@ pub(crate) struct Ways {
     held: Option<u32>,
     offered: Option<u32>,
     /// Of the socket that was offered last.
-    is_lost: Arc<AtomicBool>,
-    /// No other socket before this, on the monotonic clock.
-    reopen_ns: u64,
+    failed: Arc<AtomicI32>,
+    backoff: Backoff,
+    /// One that was wanted, and is to be offered.
+    ready: Option<Xdp>,
     /// There is to be one, and there is none.
     wants: bool,
     /// Why the last socket was not to be had.
@@ -55,6 +60,8 @@ pub(crate) struct Ways {
     /// There has been one: what fails later may pass, and is no reason to end a publisher that runs.
     has_had: bool,
     lane: Option<FrameStatus>,
+    /// It has been said that the routes cannot be read.
+    is_blind: bool,
 }
 
 impl Ways {
@@ -65,19 +72,25 @@ impl Ways {
             found: Vec::new(),
             held: None,
             offered: None,
-            is_lost: Arc::default(),
-            reopen_ns: 0,
+            failed: Arc::default(),
+            backoff: Backoff::new(),
+            ready: None,
             wants: false,
             refused: None,
             has_had: false,
             lane: None,
+            is_blind: false,
         }
     }
 
     /// Looks for the way to each peer; returns whether any has changed.
     pub(super) fn find(&mut self, peers: &PeerSet) -> bool {
-        let found = self.routes.look_up(peers.as_slice(), self.framing.ports).unwrap_or_else(|error| {
-            tracing::warn!("all datagrams go by the socket: the routes cannot be read: {error}");
+        let result = self.routes.look_up(peers.as_slice(), self.framing.ports);
+        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
+        let found = result.unwrap_or_else(|error| {
+            if !was_blind {
+                tracing::warn!("all datagrams go by the socket: the routes cannot be read: {error}");
+            }
             vec![None; peers.len()]
         });
         let changed = found != self.found;
@@ -96,6 +109,7 @@ impl Ways {
             }
         };
         self.wants = false;
+        let spare = spare.or_else(|| self.ready.take());
         let lane = self.open_lane(peers, spare);
         let status = lane.as_ref().map(|found| self.status(found));
         if status.as_ref().map(|status| &status.interface) != self.lane.as_ref().map(|lane| &lane.interface) {
@@ -113,16 +127,16 @@ impl Ways {
     }
 
     fn open_lane(&mut self, peers: &PeerSet, spare: Option<Xdp>) -> Option<Found> {
-        if self.is_lost.swap(false, Relaxed) {
+        let failed = self.failed.swap(0, Relaxed);
+        if failed != 0 {
             // It is of no use, and stays open until the data thread has given it back.
             self.held = None;
-            self.reopen_ns = clock::mono_ns() + REOPEN_NS;
-            tracing::debug!("a socket for frames has failed");
+            let wait = self.backoff.fail(clock::mono_ns());
+            let error = Errno::from_raw(failed);
+            tracing::warn!(next = ?wait, "all datagrams go by the socket: that for frames has failed: {error}");
         }
-        // While all next hops wait to be confirmed, which takes a moment, what there is stays.
         let there_is = spare.as_ref().map(Xdp::interface).or(self.held);
-        let interface = busiest(&self.found)
-            .or_else(|| there_is.filter(|index| self.routes.interface(*index).is_some()))?;
+        let interface = self.choose(there_is)?;
         let templates = self.templates(peers, interface);
         let xdp = match spare.filter(|xdp| xdp.interface() == interface) {
             Some(xdp) => Some(xdp),
@@ -130,21 +144,51 @@ impl Ways {
             None => Some(self.open(interface)?),
         };
         if xdp.is_some() {
-            self.is_lost = Arc::default();
+            self.failed = Arc::default();
         }
-        Some(Found { templates, interface, xdp, is_lost: Arc::clone(&self.is_lost) })
+        Some(Found { templates, interface, xdp, failed: Arc::clone(&self.failed) })
+    }
+
+    /// The interface that most peers are behind, if any of them can be sent frames now. While all their next hops wait
+    /// to be confirmed, which takes a moment, the one that `there_is` a socket for stays.
+    fn choose(&self, there_is: Option<u32>) -> Option<u32> {
+        let found = || self.found.iter().flatten().map(|way| way.interface);
+        busiest(found().chain(self.routes.stale().iter().copied()))
+            .filter(|index| there_is == Some(*index) || found().any(|other| other == *index))
+            .or(there_is)
+            .filter(|index| self.routes.interface(*index).is_some())
+    }
+
+    /// Tries to have the socket that is missing, if it is time; returns whether there is something to offer: that one,
+    /// or that the last one is gone.
+    pub(super) fn retry(&mut self) -> bool {
+        if self.failed.load(Relaxed) != 0 {
+            return true;
+        }
+        if self.is_to_be_retried() {
+            self.ready = match self.choose(None) {
+                Some(interface) => self.open(interface),
+                None => {
+                    // There is nothing to have it for until a way changes.
+                    self.wants = false;
+                    None
+                }
+            };
+        }
+        self.ready.is_some() || (self.wants && self.refused().is_some())
     }
 
     fn open(&mut self, interface: u32) -> Option<Xdp> {
         let now_ns = clock::mono_ns();
-        if now_ns < self.reopen_ns {
-            self.wants = true;
+        self.wants = now_ns < self.backoff.until_ns;
+        if self.wants {
             return None;
         }
         let (name, queues) = self.routes.interface(interface)?;
         match Xdp::open(interface, queues, self.framing.send_buffer) {
             Ok(xdp) => {
                 (self.has_had, self.refused) = (true, None);
+                self.backoff.succeed(now_ns);
                 tracing::debug!(
                     interface = name,
                     queue = xdp.queue(),
@@ -158,7 +202,7 @@ impl Ways {
                     tracing::warn!(interface = name, "all datagrams go by the socket: {error}");
                 }
                 self.refused = Some(error);
-                self.reopen_ns = now_ns + REOPEN_NS;
+                self.backoff.fail(now_ns);
                 self.wants = true;
                 None
             }
@@ -193,26 +237,95 @@ impl Ways {
         self.lane.clone().filter(|lane| lane.peers > 0)
     }
 
-    /// Why there is no socket for frames where one is demanded, and there never was.
+    /// Why there is no socket for frames where one is demanded, there never was, and nothing says that it will pass.
     pub(super) fn refused(&self) -> Option<XdpError> {
-        self.refused.filter(|_| self.framing.backend == Backend::Xdp && !self.has_had)
+        let lasts = |error: &XdpError| {
+            matches!(
+                error,
+                XdpError::Capability
+                    | XdpError::Memory { .. }
+                    | XdpError::Busy
+                    | XdpError::Interface(Errno::EOPNOTSUPP)
+            )
+        };
+        self.refused.filter(|error| self.framing.backend == Backend::Xdp && !self.has_had && lasts(error))
     }
 
     /// Whether another socket is to be tried now: the last one has failed, or there was none a while ago.
     pub(super) fn is_to_be_retried(&self) -> bool {
-        self.is_lost.load(Relaxed) || (self.wants && clock::mono_ns() >= self.reopen_ns)
+        self.failed.load(Relaxed) != 0 || (self.wants && clock::mono_ns() >= self.backoff.until_ns)
     }
 }
 
-/// The interface that most ways go by.
-fn busiest(ways: &[Option<Way>]) -> Option<u32> {
+/// When another socket is to be tried.
+struct Backoff {
+    /// No other before this, on the monotonic clock.
+    until_ns: u64,
+    wait_ns: u64,
+    /// When the last one was had.
+    had_ns: Option<u64>,
+}
+
+impl Backoff {
+    fn new() -> Self {
+        Self { until_ns: 0, wait_ns: REOPEN_MIN_NS, had_ns: None }
+    }
+
+    fn succeed(&mut self, now_ns: u64) {
+        self.had_ns = Some(now_ns);
+    }
+
+    /// Books that there is none; returns for how long no other is tried.
+    fn fail(&mut self, now_ns: u64) -> Duration {
+        if self.had_ns.take().is_some_and(|had_ns| now_ns.saturating_sub(had_ns) > REOPEN_MAX_NS) {
+            self.wait_ns = REOPEN_MIN_NS;
+        }
+        let wait = Duration::from_nanos(self.wait_ns);
+        self.until_ns = now_ns.saturating_add(self.wait_ns);
+        self.wait_ns = (2 * self.wait_ns).min(REOPEN_MAX_NS);
+        wait
+    }
+}
+
+/// The interface that is named most often.
+fn busiest(interfaces: impl Iterator<Item = u32>) -> Option<u32> {
     let mut counts: Vec<(u32, usize)> = Vec::new();
-    for way in ways.iter().flatten() {
-        match counts.iter_mut().find(|(interface, _)| *interface == way.interface) {
+    for interface in interfaces {
+        match counts.iter_mut().find(|(other, _)| *other == interface) {
             Some((_, count)) => *count += 1,
-            None => counts.push((way.interface, 1)),
+            None => counts.push((interface, 1)),
         }
     }
-    // Of several with as many, the first: it does not change from one look to the next.
-    counts.iter().rev().max_by_key(|(_, count)| *count).map(|(interface, _)| *interface)
+    // Of several with as many, that with the lowest number: it does not change from one look to the next.
+    counts
+        .iter()
+        .max_by_key(|(interface, count)| (*count, std::cmp::Reverse(*interface)))
+        .map(|(interface, _)| *interface)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_socket_is_tried_less_and_less_often_until_one_has_served_for_long() {
+        const S: u64 = 1_000_000_000;
+        let mut backoff = Backoff::new();
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(backoff.fail(100 * S), Duration::from_secs(seconds));
+            assert_eq!(backoff.until_ns, (100 + seconds) * S);
+        }
+        backoff.succeed(200 * S);
+        assert_eq!(backoff.fail(250 * S), Duration::from_secs(60), "one that fails soon is none");
+        backoff.succeed(310 * S);
+        assert_eq!(backoff.fail(371 * S), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_interface_of_most_is_chosen_and_of_equals_always_the_same() {
+        assert_eq!(busiest([2, 3, 3].into_iter()), Some(3));
+        assert_eq!(busiest([3, 2, 3, 2].into_iter()), Some(2));
+        assert_eq!(busiest([2, 3].into_iter()), Some(2));
+        assert_eq!(busiest(std::iter::empty()), None);
+    }
 }

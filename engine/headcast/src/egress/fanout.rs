@@ -93,7 +93,7 @@ impl Fanout {
             new.inherit(old);
         }
         match (&mut self.frames, &mut old.frames) {
-            (Some(frames), old) => frames.inherit(old.as_deref_mut()),
+            (Some(frames), old) => frames.inherit(old.as_deref_mut(), &self.batches),
             // The batches for all know what those beside the lane knew.
             (None, Some(old)) => {
                 for (new, old) in self.batches.iter_mut().zip(&old.others) {

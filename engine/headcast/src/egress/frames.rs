@@ -1,13 +1,21 @@
 //! The peers that are sent frames, past the IP stack, and what becomes of them when that does not work.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use headcast_peers::PeerSet;
-use headcast_udp::{Batch, Lane, Template, Xdp};
+use headcast_udp::{Batch, Errno, Lane, Outcome, SendError, Template, Xdp};
 
-use super::Plan;
+use super::{Egress, Plan};
+use crate::counters::{Counter, PublisherCounters};
+
+/// When frames are tried again that the interface had no room for, which tells nobody when it has: at first, and at
+/// most. It doubles each time that none went.
+pub(super) const RETRY_MIN_NS: u64 = 100_000;
+const RETRY_MAX_NS: u64 = 2_000_000;
 
 /// The part of a peer set that frames go to.
 pub(crate) struct Frames {
@@ -21,23 +29,24 @@ pub(crate) struct Frames {
     pub(super) others: [Batch; 2],
     /// Whether the running pass goes by the lane.
     pub(super) runs: bool,
-    /// The socket has failed; the control thread is to hear of it.
+    /// The socket is of no use; the control thread is to hear of it.
     lost: bool,
-    is_lost: Arc<AtomicBool>,
+    /// With what, as a number of the kernel's; 0 while it has not failed.
+    failed: Arc<AtomicI32>,
     /// Those of the running pass who did not get their frame because the socket failed.
     pub(super) left: Vec<(usize, usize)>,
 }
 
 impl Frames {
-    /// Frames for the peers that have a template, by the interface with this index. `is_lost` is set when its socket
-    /// fails.
+    /// Frames for the peers that have a template, by the interface with this index. `failed` is set when its socket
+    /// fails, to the kernel's number for why.
     pub(crate) fn new(
         peers: &PeerSet,
         templates: &[Option<Template>],
         plan: Plan,
         interface: u32,
         xdp: Option<Xdp>,
-        is_lost: Arc<AtomicBool>,
+        failed: Arc<AtomicI32>,
     ) -> Self {
         let all = peers.as_slice();
         let v4 = all.partition_point(SocketAddr::is_ipv4);
@@ -59,7 +68,7 @@ impl Frames {
             others: others.map(|peers| Batch::new(&peers, plan.call_max)),
             runs: false,
             lost: false,
-            is_lost,
+            failed,
         }
     }
 
@@ -67,9 +76,11 @@ impl Frames {
         self.xdp
     }
 
-    /// Takes over the socket of the set before, and what it knew of the others.
-    pub(super) fn inherit(&mut self, old: Option<&mut Self>) {
+    /// Takes over the socket of the set before, what it knew of the others, and what `batches`, those of all peers, know
+    /// of quarantines: somebody may have gone by frames before, or nobody.
+    pub(super) fn inherit(&mut self, old: Option<&mut Self>, batches: &[Batch; 2]) {
         if let Some(old) = old {
+            self.lane.inherit(&old.lane);
             if self.xdp.is_none() && old.interface == self.interface && !old.lost {
                 self.xdp = old.xdp.take();
             }
@@ -77,15 +88,19 @@ impl Frames {
                 new.inherit(old);
             }
         }
+        for (new, all) in self.others.iter_mut().zip(batches) {
+            new.inherit_quarantines(all);
+        }
         if self.xdp.is_none() {
-            self.lose();
+            // It is the one that has failed, which has been said, or there is none any more.
+            self.lose(Errno::ENXIO);
         }
     }
 
     /// Starts a pass of a datagram of so many bytes, without those whom `batches` have in quarantine; returns whether
     /// it goes by the lane.
     #[inline]
-    pub(super) fn begin(&mut self, batches: &[Batch; 2], rotate: bool, len: usize, now_ns: u64) -> bool {
+    pub(super) fn begin(&mut self, batches: &mut [Batch; 2], rotate: bool, len: usize, now_ns: u64) -> bool {
         self.runs = !self.lost && len <= self.lane.payload_max();
         if self.runs {
             if self.lane.left_out() > 0 || batches.iter().any(Batch::may_have_quarantines) {
@@ -99,12 +114,19 @@ impl Frames {
     /// Frames are never refused, so it is the batches of all peers that know who is in quarantine: from trains, and
     /// from what is too long for a frame.
     #[cold]
-    fn leave_out(&mut self, batches: &[Batch; 2], now_ns: u64) {
+    fn leave_out(&mut self, batches: &mut [Batch; 2], now_ns: u64) {
         let places = &self.places;
         self.lane.leave_out(|at| {
             let (family, peer) = places[at];
             batches[family].is_quarantined(peer, now_ns)
         });
+        if self.lane.left_out() == 0 {
+            // So that they book that it is over: while all goes by frames, no other pass of theirs begins.
+            for batch in batches {
+                batch.begin(now_ns, false);
+                batch.give_up();
+            }
+        }
     }
 
     /// The lane and the socket, as long as it is of use.
@@ -116,20 +138,100 @@ impl Frames {
         Some((&mut self.lane, self.xdp.as_mut()?))
     }
 
-    /// The socket is of no use: whoever has not got his frame is left. The socket itself is kept for the control
-    /// thread to close.
+    /// The socket is of no use, as this says: whoever has not got his frame is left. The socket itself is kept for the
+    /// control thread to close.
     #[cold]
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self, errno: Errno) {
         let (places, left) = (&self.places, &mut self.left);
         if let Some(xdp) = &self.xdp {
             // There is room: nobody is left twice.
             self.lane.give_up(xdp, |at| left.push(places[at]));
         }
-        self.lose();
+        self.lose(errno);
     }
 
-    fn lose(&mut self) {
+    /// As [`give_up`](Self::give_up), when the driver has dropped every frame of a pass: as likely as not it takes none
+    /// of ours, and what the socket sends may go through.
+    #[cold]
+    pub(super) fn give_up_all(&mut self) {
+        let (places, left) = (&self.places, &mut self.left);
+        self.lane.give_up_all(|at| left.push(places[at]));
+        self.lose(Errno::EBUSY);
+    }
+
+    fn lose(&mut self, errno: Errno) {
         self.lost = true;
-        self.is_lost.store(true, Relaxed);
+        // What was said first is the cause.
+        let _ = self.failed.compare_exchange(0, errno as i32, Relaxed, Relaxed);
+    }
+}
+
+impl Egress {
+    /// Goes on with the part of the running pass that goes by frames; returns whether it is done. Whom the socket for
+    /// frames fails is sent to by the others.
+    pub(super) fn flush_frames(
+        &mut self,
+        frames: &mut Frames,
+        batches: &mut [Batch; 2],
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        self.retry_ns = u64::MAX;
+        if let Some((lane, xdp)) = frames.running() {
+            let progress = lane.flush(xdp, datagram);
+            // Nobody was sent anything, and that is everybody.
+            let is_in_vain = progress.transient > 0 && progress.transient == lane.len() - lane.left_out();
+            sent.add(progress.sent as u64);
+            counters.sent_xdp.add(progress.sent as u64);
+            counters.calls.add(progress.calls as u64);
+            if progress.transient > 0 && !is_in_vain {
+                counters.transient.add(progress.transient as u64);
+            }
+            if progress.sent > 0 {
+                self.retry_wait_ns = RETRY_MIN_NS;
+            }
+            match progress.outcome {
+                _ if is_in_vain => frames.give_up_all(),
+                Outcome::Done => return Ok(true),
+                Outcome::Blocked => {
+                    counters.blocked.add(1);
+                    self.retry_later(now_ns);
+                    return Ok(false);
+                }
+                Outcome::Fatal(errno) => frames.give_up(errno),
+            }
+        }
+        while let Some((family, peer)) = frames.left.pop() {
+            let Some(socket) = &self.sockets[family] else {
+                counters.rejected.add(1);
+                continue;
+            };
+            counters.calls.add(1);
+            match batches[family].send_one(socket.as_fd(), datagram, peer) {
+                Ok(()) => {
+                    sent.add(1);
+                    self.retry_wait_ns = RETRY_MIN_NS;
+                }
+                Err(SendError::Blocked) => {
+                    frames.left.push((family, peer));
+                    counters.blocked.add(1);
+                    // By time: the poll may be told of the socket by another part of the pass, and be untold.
+                    self.retry_later(now_ns);
+                    return Ok(false);
+                }
+                Err(SendError::Transient) => counters.transient.add(1),
+                Err(SendError::PeerRejected(_)) => counters.rejected.add(1),
+                Err(SendError::Fatal(errno)) => return Err(errno.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has the pass go on by time, though nothing happens.
+    fn retry_later(&mut self, now_ns: u64) {
+        self.retry_ns = now_ns.saturating_add(self.retry_wait_ns);
+        self.retry_wait_ns = (2 * self.retry_wait_ns).min(RETRY_MAX_NS);
     }
 }

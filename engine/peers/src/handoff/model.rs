@@ -87,3 +87,33 @@ fn no_value_is_lost_when_an_offer_meets_a_swap() {
 fn three_offers_and_three_looks_end_with_the_newest() {
     check(3, 3, 0);
 }
+
+/// Takes an offer back while the data thread looks: it comes back, or was taken, and never both or neither.
+#[test]
+fn an_offer_that_does_not_come_back_was_taken() {
+    Builder::new().check(|| {
+        let dropped = std::sync::Arc::new(AtomicUsize::new(0));
+        let value = |number| Box::new(Value { number, dropped: dropped.clone() });
+        let (mut offer, mut intake) = handoff();
+        let mut current = value(0);
+        offer.offer(value(1));
+        let data = thread::spawn(move || {
+            ON_DATA_THREAD.with(|flag| flag.set(true));
+            let swapped = intake.swap(&mut current);
+            ON_DATA_THREAD.with(|flag| flag.set(false));
+            (intake, current, swapped)
+        });
+        let back = offer.take_back();
+        // What was not taken goes into the next offer.
+        let expected = if back.is_some() { 0 } else { 1 };
+        offer.offer(value(2));
+        let (mut intake, mut current, swapped) = data.join().expect("no failure on the data thread");
+        assert!(current.number == expected || current.number == 2, "{} of {expected}", current.number);
+        assert_eq!(swapped, current.number > 0);
+        offer.collect();
+        intake.swap(&mut current);
+        assert_eq!(current.number, 2, "the newest is taken in the end");
+        drop((offer, intake, current, back));
+        assert_eq!(dropped.load(SeqCst), 3);
+    });
+}

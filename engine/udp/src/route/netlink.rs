@@ -25,6 +25,12 @@ const TIMEOUT: TimeVal = TimeVal::new(1, 0);
 /// A dump that changed while it was made is asked for again, so often.
 const DUMPS_MAX: usize = 8;
 
+/// Bytes of a message's header.
+const HEADER: usize = 16;
+
+/// What is in a message; `None` if it cannot be read.
+type Payload = Option<NetlinkPayload<RouteNetlinkMessage>>;
+
 /// A socket to the kernel's routing tables.
 pub(super) struct Netlink {
     fd: OwnedFd,
@@ -70,9 +76,9 @@ impl Netlink {
                     }
                     interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
                     match payload {
-                        NetlinkPayload::InnerMessage(message) => each(message),
-                        NetlinkPayload::Error(error) => return Err(error.to_io()),
-                        NetlinkPayload::Done(_) => done = true,
+                        Some(NetlinkPayload::InnerMessage(message)) => each(message),
+                        Some(NetlinkPayload::Error(error)) => return Err(error.to_io()),
+                        Some(NetlinkPayload::Done(_)) => done = true,
                         _ => {}
                     }
                     Ok(())
@@ -85,7 +91,8 @@ impl Netlink {
         Ok(())
     }
 
-    /// Asks all questions; hands over each one's number and answer, or `None` for a refusal.
+    /// Asks all questions; hands over each one's number and answer, or `None` for a refusal, or for an answer that
+    /// cannot be read.
     pub(super) fn ask(
         &mut self,
         questions: &[RouteNetlinkMessage],
@@ -101,9 +108,9 @@ impl Netlink {
                         return Ok(());
                     }
                     let answer = match payload {
-                        NetlinkPayload::InnerMessage(message) => Some(message),
-                        NetlinkPayload::Error(_) => None,
-                        _ => return Ok(()),
+                        Some(NetlinkPayload::InnerMessage(message)) => Some(message),
+                        Some(NetlinkPayload::Error(_)) | None => None,
+                        Some(_) => return Ok(()),
                     };
                     left = left.saturating_sub(1);
                     each(batch * BATCH + at, answer);
@@ -114,17 +121,20 @@ impl Netlink {
         Ok(())
     }
 
-    /// Hands over all news that are there. An error of `ENOBUFS` means that some were lost.
+    /// Hands over all news that are there. An error of `ENOBUFS` means that some were lost: it comes after all that
+    /// are older than what is there by then.
     pub(super) fn news(&mut self, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+        let mut lost = Ok(());
         loop {
             let received = self.receive(|_, payload| {
-                if let NetlinkPayload::InnerMessage(message) = payload {
+                if let Some(NetlinkPayload::InnerMessage(message)) = payload {
                     each(message);
                 }
                 Ok(())
             });
             match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return lost,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => lost = Err(error),
                 result => result?,
             }
         }
@@ -149,11 +159,8 @@ impl Netlink {
         Ok(first)
     }
 
-    /// Receives one datagram of the kernel's, and hands over each message in it that can be read.
-    fn receive(
-        &mut self,
-        mut each: impl FnMut(&NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Receives one datagram of the kernel's, and hands over each message in it.
+    fn receive(&mut self, each: impl FnMut(&NetlinkHeader, Payload) -> io::Result<()>) -> io::Result<()> {
         let (len, from) = loop {
             match recvfrom::<NetlinkAddr>(self.fd.as_raw_fd(), &mut self.buffer) {
                 Err(Errno::EINTR) => {}
@@ -164,24 +171,78 @@ impl Netlink {
         if from.is_none_or(|from| from.pid() != 0) {
             return Ok(());
         }
-        let mut rest = &self.buffer[..len];
-        // Each message begins with its length, and is padded to four bytes.
-        while let Some(length) = rest.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize) {
-            if length < 16 || length > rest.len() {
-                break;
-            }
-            // What this version of the parser does not know is no reason to miss the rest.
-            if let Ok(message) = NetlinkMessage::deserialize(&rest[..length]) {
-                each(&message.header, message.payload)?;
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Ok(())
+        each_message(&self.buffer[..len], each)
     }
 }
 
 impl AsFd for Netlink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Hands over the header of each message in a datagram of the kernel's, and what is in it.
+fn each_message(
+    mut rest: &[u8],
+    mut each: impl FnMut(&NetlinkHeader, Payload) -> io::Result<()>,
+) -> io::Result<()> {
+    while let Some((header, length)) = header(rest) {
+        if length < HEADER || length > rest.len() {
+            break;
+        }
+        // What this version of the parser does not know is no reason to miss the rest.
+        let payload = NetlinkMessage::deserialize(&rest[..length]).ok().map(|message| message.payload);
+        each(&header, payload)?;
+        // Each is padded to four bytes.
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The header at the beginning of a message, and how long it says that the message is with it.
+fn header(bytes: &[u8]) -> Option<(NetlinkHeader, usize)> {
+    let bytes: &[u8; HEADER] = bytes.first_chunk()?;
+    let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+    let mut header = NetlinkHeader::default();
+    header.length = word(0);
+    header.message_type = half(4);
+    header.flags = half(6);
+    header.sequence_number = word(8);
+    header.port_number = word(12);
+    Some((header, word(0) as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::route::RouteMessage;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_handed_over_by_its_header_and_the_next_is_read() {
+        let mut bytes = Vec::new();
+        for sequence in [7, 8] {
+            let mut header = NetlinkHeader::default();
+            header.sequence_number = sequence;
+            let payload = NetlinkPayload::from(RouteNetlinkMessage::NewRoute(RouteMessage::default()));
+            let mut message = NetlinkMessage::new(header, payload);
+            message.finalize();
+            let start = bytes.len();
+            bytes.resize(start + message.buffer_len(), 0);
+            message.serialize(&mut bytes[start..]);
+        }
+        // The first one is cut within its fixed part.
+        let first = bytes.len() / 2;
+        bytes[..4].copy_from_slice(&20u32.to_ne_bytes());
+        bytes.drain(20..first);
+        let mut seen = Vec::new();
+        each_message(&bytes, |header, payload| {
+            seen.push((header.sequence_number, payload.is_some()));
+            Ok(())
+        })
+        .expect("handed over");
+        assert_eq!(seen, [(7, false), (8, true)]);
+        assert!(each_message(&bytes[..19], |_, _| Err(io::ErrorKind::Other.into())).is_ok());
     }
 }

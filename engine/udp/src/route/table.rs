@@ -21,11 +21,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// `None` unless it is Ethernet, is up and has a carrier.
+    /// `None` unless it is Ethernet, is up and has a carrier. Nor where no hardware addresses are resolved, as for
+    /// ipvlan in its L3 modes: such a driver goes by what the IP stack knows of a packet, and drops our frames.
     pub(super) fn read(message: &LinkMessage) -> Option<Self> {
         let flags = message.header.flags;
         if message.header.link_layer_type != LinkLayerType::Ether
-            || flags.contains(LinkFlags::Loopback)
+            || flags.intersects(LinkFlags::Loopback | LinkFlags::Noarp)
             || !flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
         {
             return None;
@@ -135,5 +136,32 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
         RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(flags: LinkFlags) -> Option<Link> {
+        let mut message = LinkMessage::default();
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = flags;
+        message.attributes = vec![
+            LinkAttribute::IfName("out".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::Mtu(1500),
+        ];
+        Link::read(&message)
+    }
+
+    #[test]
+    fn an_interface_that_is_down_or_resolves_no_addresses_carries_no_frames() {
+        let up = LinkFlags::Up | LinkFlags::LowerUp;
+        let known = link(up | LinkFlags::Broadcast).expect("one that can");
+        assert_eq!((known.name.as_str(), known.mtu, known.queues), ("out", 1500, 1));
+        for flags in [LinkFlags::Up, LinkFlags::LowerUp, up | LinkFlags::Loopback, up | LinkFlags::Noarp] {
+            assert_eq!(link(flags), None, "{flags:?}");
+        }
     }
 }

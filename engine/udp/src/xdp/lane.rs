@@ -31,6 +31,11 @@ impl Lane {
         Self { peers, payload_max, left_out: 0, first: 0, cursor }
     }
 
+    /// Goes on where the passes over `old` have come to, so that no peer is first more often than others.
+    pub fn inherit(&mut self, old: &Self) {
+        self.first = old.first.checked_rem(self.len()).unwrap_or(0);
+    }
+
     /// How many peers there are, those that are left out included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -157,6 +162,18 @@ impl Lane {
         if at < self.len() { at } else { at - self.len() }
     }
 
+    /// Ends a pass all of whose frames the driver has dropped; calls `left` with the place of each peer.
+    #[cold]
+    pub fn give_up_all(&mut self, mut left: impl FnMut(usize)) {
+        for cursor in 0..self.len() {
+            let at = self.place(cursor);
+            if !self.peers[at].is_left_out {
+                left(at);
+            }
+        }
+        self.cursor = self.len();
+    }
+
     /// Ends the running pass; calls `left` with the place of each peer whose frame the kernel has not taken, in
     /// the order of the pass. Frames that are still in the ring of `xdp` would go out with the next call: it
     /// must not be used again unless there are none.
@@ -176,5 +193,28 @@ impl Lane {
             }
         }
         self.cursor = self.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NextHop;
+
+    fn lane(peers: u16) -> Lane {
+        let hop = NextHop { from: [2; 6], to: [4; 6], mtu: 1500, hop_limit: 64 };
+        let at = |port| std::net::SocketAddr::from(([10, 9, 0, 1], port));
+        Lane::new((1..=peers).map(|port| Template::new(at(99), at(port), &hop).expect("one family")))
+    }
+
+    #[test]
+    fn passes_go_on_where_those_over_the_lane_before_have_come_to() {
+        let mut old = lane(5);
+        (0..4).for_each(|_| old.begin(true));
+        for (peers, first) in [(5, 4), (3, 1), (0, 0)] {
+            let mut new = lane(peers);
+            new.inherit(&old);
+            assert_eq!(new.place(0), first, "of {peers}");
+        }
     }
 }

@@ -34,7 +34,9 @@ impl Umem {
         let mut memory = self.mapping.at::<[u8; FRAME]>(address);
         // SAFETY: within the mapping, as `at` asserts, and initialised, as mapped memory is. The frame was in
         // the list of the free ones: the kernel has not been told of it since it gave it back, so nobody else
-        // reads or writes it, and this borrow ends before anybody is told.
+        // reads or writes it, and this borrow ends before anybody is told. It gives a frame back when the packet
+        // is freed: that holds as well for drivers that take no linear packets (IFF_TX_SKB_NO_LINEAR), whose
+        // packets are not copies but point here until then.
         let memory = unsafe { memory.as_mut() };
         Some((address as u64, fill(memory)))
     }

@@ -91,12 +91,13 @@ fn a_next_hop_that_nobody_confirms_waits_for_the_socket() {
     let mut routes = routes(&network);
     let confirmed;
     (routes, confirmed) = way(&network, routes, peer);
-    assert!(confirmed.is_some() && !routes.is_stale());
+    assert!(confirmed.is_some() && !routes.is_stale() && routes.stale().is_empty());
     network.ip("sender", "neighbour change 10.9.0.2 dev out nud stale");
     routes = changed(&network, routes);
     let stale;
     (routes, stale) = way(&network, routes, peer);
     assert!(stale.is_none() && routes.is_stale());
+    assert_eq!(routes.stale(), [confirmed.expect("a way").interface]);
     // The IP stack sends there once: the kernel begins to ask, and the way is good meanwhile.
     let asked = network.within("sender", move || {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
