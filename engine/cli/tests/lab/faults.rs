@@ -152,7 +152,12 @@ fn when_messages_may_be_dropped_the_counters_add_up_and_what_arrives_is_whole() 
             assert!(counters.trains.get() > 0, "messages queued while the socket was full");
             // Whatever was begun was finished.
             let sent = counters.sent_first.get() + counters.sent_later.get() + counters.sent_heartbeats.get();
-            assert_eq!(counters.offered.get(), sent + counters.rejected.get() + counters.transient.get());
+            let all: Vec<_> = counters.each().collect();
+            assert_eq!(
+                counters.offered.get(),
+                sent + counters.rejected.get() + counters.transient.get(),
+                "{backlog:?}, {copies}: {all:?}"
+            );
             assert_eq!(counters.sent_first.get(), 20 * counters.passes_first.get());
             counters.passes_first.get()
         });

@@ -69,7 +69,8 @@ impl Publisher {
                 Some(repairing) => (now_ns >= quiet_ns && repairing.is_idle(), quiet_ns.min(deadline_ns)),
                 None => (self.counters.heartbeats.get() >= often_enough, deadline_ns),
             };
-            if done || now_ns >= deadline_ns {
+            // Whatever was begun is finished: all or nobody has been told, and the counters add up.
+            if done && !self.is_sending() || now_ns >= deadline_ns {
                 break;
             }
             self.turn(Some(Duration::from_nanos(wake_ns.saturating_sub(now_ns))))?;
