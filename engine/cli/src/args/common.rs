@@ -164,12 +164,12 @@ pub(crate) struct Sending {
     ///
     /// A message that finds nothing queued goes out at once and alone, and nothing waits to be joined by others. Plain UDP
     /// receivers (--raw) get a datagram for each message in any case.
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t)]
+    #[arg(long, value_enum, value_name = "on|off", default_value_t)]
     pub(crate) packing: Switch,
     /// Whether datagrams that queue go to each peer several at once, by UDP segmentation offload
     ///
     /// Where the kernel refuses that on the way to a peer, they go to it one by one, and are counted in gso_refused.
-    #[arg(long, value_enum, value_name = "ON|OFF", default_value_t)]
+    #[arg(long, value_enum, value_name = "on|off", default_value_t)]
     pub(crate) gso: Switch,
     /// How long sending several datagrams to each peer may take: so much later the last peer gets the first of them
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1ms")]

@@ -45,7 +45,7 @@ pub(crate) struct Subscribe {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub(crate) receive_buffer: usize,
     /// Whether the kernel may hand over datagrams that follow one another in one piece, where it can
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, value_name = "on|off", default_value_t)]
     pub(crate) gro: common::Switch,
     #[command(flatten)]
     pub(crate) delivery: Delivery,

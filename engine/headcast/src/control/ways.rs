@@ -59,6 +59,8 @@ pub(crate) struct Ways {
     refused: Option<XdpError>,
     /// There has been one: what fails later may pass, and is no reason to end a publisher that runs.
     has_had: bool,
+    /// Peers have been looked at.
+    has_settled: bool,
     lane: Option<FrameStatus>,
     /// It has been said that the routes cannot be read.
     is_blind: bool,
@@ -78,6 +80,7 @@ impl Ways {
             wants: false,
             refused: None,
             has_had: false,
+            has_settled: false,
             lane: None,
             is_blind: false,
         }
@@ -112,12 +115,14 @@ impl Ways {
         let spare = spare.or_else(|| self.ready.take());
         let lane = self.open_lane(peers, spare);
         let status = lane.as_ref().map(|found| self.status(found));
-        if status.as_ref().map(|status| &status.interface) != self.lane.as_ref().map(|lane| &lane.interface) {
+        let interface = |lane: &Option<FrameStatus>| lane.as_ref().map(|lane| lane.interface.clone());
+        let is_first = !std::mem::replace(&mut self.has_settled, !peers.is_empty());
+        if is_first || interface(&status) != interface(&self.lane) {
             match &status {
                 Some(FrameStatus { interface, peers: framed }) => {
                     tracing::info!(interface, peers = framed, of = peers.len(), "frames go out by AF_XDP")
                 }
-                None if self.wants => {}
+                None if self.wants || peers.is_empty() => {}
                 None => tracing::info!("all datagrams go by the socket: no next hop is known for frames"),
             }
         }

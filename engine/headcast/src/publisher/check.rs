@@ -97,7 +97,10 @@ impl Builder {
             return wrong(format!("{given} datagrams a call are not possible: 1 to {most} are"));
         }
         if self.pass_max.is_zero() || self.pass_max > Duration::from_secs(1) {
-            return wrong(format!("a pass of {:?} is not possible: up to 1 s is", self.pass_max));
+            return wrong(format!(
+                "a longest pass of {:?} is not possible: more than 0 and up to 1 s is",
+                self.pass_max
+            ));
         }
         if let Some(core) = self.pin
             && !affinity::allowed(core)
