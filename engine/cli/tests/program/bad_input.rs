@@ -164,7 +164,8 @@ fn arguments_that_are_no_text_and_times_without_end_do_no_harm() {
     );
     crate::support::until_bound(port);
     assert!(subscriber.child().try_wait().expect("a status").is_none());
-    assert!(subscriber.terminate().status.success());
+    let output = subscriber.terminate();
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]
