@@ -115,7 +115,7 @@ CONF
 start_named() { # MODE
     named_conf "$1" >"$state/dns/named.conf"
     echo "$1" >"$state/dns/mode"
-    in_dns timeout 10 named -n 1 -c "$state/dns/named.conf" -L "$state/dns/named.log" </dev/null >"$state/dns/start.log" 2>&1 ||
+    in_dns timeout 30 named -n 1 -c "$state/dns/named.conf" -L "$state/dns/named.log" </dev/null >"$state/dns/start.log" 2>&1 ||
         fail "named does not start:
 $(tail -n 30 "$state/dns/start.log" "$state/dns/named.log" 2>&1)
 lab: where AppArmor confines named, it may not read $state"
@@ -132,7 +132,7 @@ switch_mode() { # MODE
 }
 
 await_mode() {
-    wait_until 5 mode_is "$1" || fail "DNS does not reach '$1'; named says:
+    wait_until 20 mode_is "$1" || fail "DNS does not reach '$1'; named says:
 $(tail -n 30 "$state/dns/named.log")"
 }
 
@@ -155,7 +155,7 @@ answers_as_told() { # HOW_TO_RUN...
 
 start_garbage() {
     in_dns python3 "$lab_d/garbage-dns.py" "$DNS_ADDRESS" "$state/dns/garbage.pid" </dev/null >"$state/dns/garbage.log" 2>&1 &
-    wait_until 10 test -s "$state/dns/garbage.pid" || fail "the garbage responder does not start:
+    wait_until 30 test -s "$state/dns/garbage.pid" || fail "the garbage responder does not start:
 $(cat "$state/dns/garbage.log")"
 }
 
