@@ -11,7 +11,7 @@ use headcast_udp::{Errno, Inbox, RECEIVE_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, sendmmsg, sendmsg};
 
 use crate::load::{Reader, Transport};
 
@@ -23,8 +23,11 @@ const BATCHES_MAX: usize = 4;
 const PATIENCE_MS: u8 = 100;
 /// How often what a sender could not get rid of is tried again.
 const TRIES_MAX: usize = 3;
-/// Messages that a sender holds back at most until there is no further one to go with them.
+/// Messages that a sender holds back at most until there is no further one to go with them: as many as every kernel takes in
+/// one `UDP_SEGMENT` send.
 const HELD_MAX: usize = 64;
+/// Bytes that such a send has at most: what an IPv4 packet carries.
+const TRAIN_BYTES_MAX: usize = 65_507;
 
 /// A socket whose datagrams are messages.
 pub struct Receiver {
@@ -129,7 +132,8 @@ impl mio::event::Source for Receiver {
     }
 }
 
-/// Sends every message as one datagram to one address: those that are due together in one system call.
+/// Sends every message as one datagram to one address: those that are due together in one system call, and by UDP as one
+/// packet that the kernel splits (`UDP_SEGMENT`) if they have one size.
 pub struct Publisher {
     socket: Socket,
     headers: MultiHeaders<()>,
@@ -137,6 +141,8 @@ pub struct Publisher {
     held: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
+    /// Whether the kernel splits.
+    splits: bool,
     blocked: u64,
     refused: u64,
 }
@@ -169,11 +175,20 @@ impl Publisher {
 
     fn over(socket: Socket) -> Self {
         let headers = MultiHeaders::preallocate(HELD_MAX, None);
-        Self { socket, headers, held: Vec::new(), ends: Vec::new(), blocked: 0, refused: 0 }
+        let splits = matches!(socket, Socket::Udp(_));
+        Self { socket, headers, held: Vec::new(), ends: Vec::new(), splits, blocked: 0, refused: 0 }
     }
 
     fn is_udp(&self) -> bool {
         matches!(self.socket, Socket::Udp(_))
+    }
+
+    /// The size that all have that are held, if they may go as one packet.
+    fn common_size(&self) -> Option<u16> {
+        let size = *self.ends.first()?;
+        let is_train = self.splits && self.ends.len() > 1 && size > 0 && self.held.len() <= TRAIN_BYTES_MAX;
+        let even = || self.ends.windows(2).all(|ends| ends[1] - ends[0] == size);
+        if is_train && even() { u16::try_from(size).ok() } else { None }
     }
 
     /// Waits until there is room.
@@ -189,6 +204,25 @@ impl Publisher {
 
     /// Sends what is held from the message at `from` on; returns how many messages went out.
     fn try_send(&mut self, from: usize) -> Result<usize, Errno> {
+        if let Some(size) = self.common_size().filter(|_| from == 0) {
+            match self.try_send_train(size) {
+                // Here they cannot be split: they are wider than the path, or the kernel is older than that.
+                Err(Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE) => self.splits = false,
+                sent => return sent,
+            }
+        }
+        self.try_send_each(from)
+    }
+
+    /// Sends all that is held as one packet.
+    fn try_send_train(&self, size: u16) -> Result<usize, Errno> {
+        let split = [ControlMessage::UdpGsoSegments(&size)];
+        let (socket, held) = (self.socket.as_fd().as_raw_fd(), [IoSlice::new(&self.held)]);
+        sendmsg::<()>(socket, &held, &split, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(self.ends.len())
+    }
+
+    fn try_send_each(&mut self, from: usize) -> Result<usize, Errno> {
         let Self { held, ends, .. } = self;
         let message = |at: usize| {
             let start = at.checked_sub(1).map_or(0, |before| ends[before]);
@@ -271,6 +305,30 @@ mod tests {
         let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into(), 2048).expect("a receiver");
         let to = receiver.local_addr().expect("an address").expect("of UDP");
         arrive(receiver, Publisher::to(to).expect("a publisher"));
+    }
+
+    #[test]
+    fn a_burst_arrives_as_it_was_sent_whether_it_is_split_or_not() {
+        let sizes = [vec![300; 150], vec![300, 299, 300], vec![1_400; 64], vec![40_000, 40_000]].concat();
+        for splits in [true, false] {
+            let mut receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into(), 65_536).expect("a receiver");
+            let mut publisher = Publisher::to(receiver.local_addr().expect("an address").expect("of UDP"))
+                .expect("a publisher");
+            publisher.splits &= splits;
+            for (at, &size) in (0_u8..).zip(&sizes) {
+                publisher.send(&vec![at; size]).expect("sent");
+                if at >= 150 && sizes.get(usize::from(at) + 1) != Some(&size) {
+                    publisher.flush().expect("sent");
+                }
+            }
+            publisher.flush().expect("sent");
+            let mut came = Vec::new();
+            while came.len() < sizes.len() {
+                receiver.read(&mut |payload| came.push((payload[0], payload.len()))).expect("received");
+            }
+            let sent: Vec<_> = (0_u8..).zip(sizes.iter().copied()).collect();
+            assert_eq!((came, publisher.refused), (sent, 0), "splits: {splits}");
+        }
     }
 
     #[test]
