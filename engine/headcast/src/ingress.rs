@@ -2,7 +2,8 @@
 //!
 //! The kernel writes straight into the ring's free slots, behind room for the header. What of a datagram
 //! is longer than a slot it writes into an overflow; then that datagram and what came after it leave the
-//! ring again, by exchanging pointers, and are taken in one by one as there is room.
+//! ring again, by exchanging pointers, and are taken in one by one as there is room. So it is with datagrams that an
+//! application sent as one (`UDP_SEGMENT`): they come in one piece, and each becomes a message of its own.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use headcast_proto::packing::MESSAGE_OFFSET;
-use headcast_udp::{Errno, Meta, RECEIVE_MAX, ReceiveBatch};
+use headcast_udp::{Errno, RECEIVE_MAX, ReceiveBatch};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
@@ -71,15 +72,30 @@ pub(crate) struct Ingress {
     /// Room for what does not fit into a slot; none where longer datagrams are refused. The kernel gives
     /// memory for it only when one comes.
     overflows: Box<[Box<[u8]>]>,
-    /// Which of `spare` hold a datagram that waits to be taken in.
+    /// Which of `spare` hold what waits to be taken in.
     held: Range<usize>,
+    /// What is left of the last of those that were taken, if that was a train.
+    train: Option<Train>,
     payload_max: usize,
 }
 
-/// A datagram that waits: where, and what the kernel says of it.
+/// A datagram that waits.
 pub(crate) struct Held {
+    /// In which slot and overflow.
     pub(crate) at: usize,
-    pub(crate) meta: Meta,
+    /// Where in the two together: those of the slot come first.
+    pub(crate) bytes: Range<usize>,
+    /// Whether it did not come with others in a train.
+    pub(crate) alone: bool,
+    /// The rest of it is gone.
+    pub(crate) truncated: bool,
+}
+
+/// Datagrams that came in one piece.
+struct Train {
+    at: usize,
+    left: Range<usize>,
+    segment: usize,
 }
 
 enum Socket {
@@ -108,9 +124,11 @@ impl Ingress {
             }
         };
         let payload_max = sizes.payload_max;
-        let longest = match listen {
-            Listen::Udp(_) => sizes.message_max.min(UDP_MAX),
-            Listen::Unix(_) => sizes.message_max,
+        let longest = match &socket {
+            // Several that came in one piece are together as long as one may be.
+            Socket::Udp(socket) if headcast_udp::receive_trains(socket) => UDP_MAX,
+            Socket::Udp(_) => sizes.message_max.min(UDP_MAX),
+            Socket::Unix(..) => sizes.message_max,
         };
         let overflow = longest.saturating_sub(payload_max);
         let overflows = if overflow == 0 { 0 } else { RECEIVE_MAX };
@@ -120,6 +138,7 @@ impl Ingress {
             spare: (0..RECEIVE_MAX).map(|_| Slot::new(payload_max)).collect(),
             overflows: (0..overflows).map(|_| vec![0; overflow].into()).collect(),
             held: 0..0,
+            train: None,
             payload_max,
         };
         Ok((ingress, buffer))
@@ -151,7 +170,7 @@ impl Ingress {
     /// Receives into the slots from `seq` on, at most `room` of them. Nothing may be held.
     ///
     /// `taken` is called for each message with its sequence and its length, in order; what comes from one
-    /// that is longer than a slot on is held. Returns whether there may be more.
+    /// that is longer than a slot on, or from a train on, is held. Returns whether there may be more.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -171,7 +190,7 @@ impl Ingress {
             if let Some(dropped) = meta.dropped {
                 counters.ingress_dropped.set(dropped.into());
             }
-            if meta.truncated || meta.len > self.payload_max {
+            if meta.truncated || meta.len > self.payload_max || meta.segment.is_some() {
                 self.hold(ring, seq, at..count);
                 return Ok(true);
             }
@@ -209,13 +228,42 @@ impl Ingress {
     /// Whether something is held.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || self.train.is_some()
     }
 
     /// The next one that is held: it is not any more.
     pub(crate) fn next_held(&mut self) -> Option<Held> {
+        if let Some(train) = &mut self.train {
+            let (at, from) = (train.at, train.left.start);
+            let to = train.left.end.min(from + train.segment);
+            train.left.start = to;
+            if train.left.is_empty() {
+                self.train = None;
+            }
+            return Some(Held { at, bytes: from..to, alone: false, truncated: false });
+        }
         let at = self.held.next()?;
-        Some(Held { at, meta: self.batch.meta(at) })
+        let meta = self.batch.meta(at);
+        match meta.segment {
+            Some(segment) if !meta.truncated && segment < meta.len => {
+                self.train = Some(Train { at, left: 0..meta.len, segment });
+                self.next_held()
+            }
+            _ => Some(Held { at, bytes: 0..meta.len, alone: true, truncated: meta.truncated }),
+        }
+    }
+
+    /// Copies as much of one that was held as there is room for.
+    pub(crate) fn copy(&self, held: &Held, to: &mut [u8]) {
+        let from = held.bytes.start;
+        let (near, far) = to.split_at_mut(self.payload_max.saturating_sub(from).min(to.len()));
+        if !near.is_empty() {
+            near.copy_from_slice(self.spare[held.at].part(from..from + near.len()));
+        }
+        if !far.is_empty() {
+            let from = from + near.len() - self.payload_max;
+            far.copy_from_slice(&self.overflows[held.at][from..from + far.len()]);
+        }
     }
 
     /// The slot of one that was held, to be exchanged for another; what follows beyond it is in the overflow
@@ -224,9 +272,12 @@ impl Ingress {
         &mut self.spare[at]
     }
 
-    /// Lends the overflow of a place, until it is given back.
-    pub(crate) fn lend(&mut self, at: usize) -> Box<[u8]> {
-        self.overflows.get_mut(at).map(std::mem::take).unwrap_or_default()
+    /// Lends the overflow of one that was held, until it is given back, and says where in it lies what follows its first
+    /// `head` bytes, which are as many as a slot holds.
+    pub(crate) fn lend(&mut self, held: &Held, head: usize) -> (Box<[u8]>, Range<usize>) {
+        let overflow = self.overflows.get_mut(held.at).map(std::mem::take).unwrap_or_default();
+        let Range { start, end } = held.bytes;
+        (overflow, start + head - self.payload_max..end - self.payload_max)
     }
 
     /// Gives an overflow back.

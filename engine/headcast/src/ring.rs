@@ -5,6 +5,8 @@
 //! kernel received before there was room for it, changes place by exchanging two pointers. Only a small message that
 //! shares the datagram of one before it is copied.
 
+use std::ops::Range;
+
 use headcast_proto::packing::{self, LENGTH_LEN, MESSAGE_OFFSET};
 
 /// One datagram's room: see [`packing`].
@@ -70,6 +72,11 @@ impl Slot {
     /// The first `len` bytes of the payload, whether it is known to hold so many or not.
     pub(crate) fn payload(&self, len: usize) -> &[u8] {
         &self.bytes[MESSAGE_OFFSET..MESSAGE_OFFSET + len]
+    }
+
+    /// A part of what follows the room for the header.
+    pub(crate) fn part(&self, part: Range<usize>) -> &[u8] {
+        &self.bytes[MESSAGE_OFFSET..][part]
     }
 
     /// Whether another message of `len` bytes can share the datagram that lies here.

@@ -12,6 +12,8 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use headcast::{Mode, Publisher, PublisherBuilder, Subscriber};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 
 use support::{PUBLISHER, Peer};
 
@@ -172,6 +174,26 @@ fn messages_of_the_local_socket_cost_no_allocation() {
     pass_on(10);
     assert_eq!(heap_calls(|| pass_on(1_000)), (0, 0));
     assert_eq!(publisher.counters().messages.get(), 1_010);
+
+    // As many in one piece as the kernel splits, 8 and a bit to a slot.
+    let train = [7; 64 * 150];
+    setsockopt(&application, UdpGsoSegment, &150).expect("segmentation");
+    let mut pass_on_trains = |trains: u64| {
+        for _ in 0..trains {
+            application.send(&train).expect("sent");
+            let all = publisher.counters().messages.get() + 64;
+            for _ in 0..TURNS_MAX {
+                if publisher.counters().messages.get() == all {
+                    break;
+                }
+                publisher.turn(TURN).expect("a turn");
+            }
+            assert_eq!(publisher.counters().messages.get(), all);
+        }
+        settle(&mut publisher);
+    };
+    pass_on_trains(10);
+    assert_eq!(heap_calls(|| pass_on_trains(100)), (0, 0));
 }
 
 #[test]

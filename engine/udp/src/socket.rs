@@ -83,8 +83,9 @@ pub fn ingress(bind: SocketAddr, receive_buffer: usize) -> io::Result<(UdpSocket
     Ok((socket.into(), granted))
 }
 
-/// Has a socket receive datagrams that follow one another from one source, all of one size, in one piece: a train. Only
-/// an [`Inbox`](crate::Inbox) that is asked for its segments tells where each begins.
+/// Has a socket receive datagrams that follow one another from one source, all of one size, in one piece: a train. Where
+/// each begins is told by an [`Inbox`](crate::Inbox) that is asked for its segments, and by
+/// [`Meta::segment`](crate::Meta::segment).
 ///
 /// Returns whether the kernel does so: since 5.0 (`UDP_GRO`, `udp(7)`).
 #[must_use]

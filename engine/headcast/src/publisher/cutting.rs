@@ -1,5 +1,7 @@
 //! Long messages: cut into datagrams that follow one another, each into the ring as it has room.
 
+use std::ops::Range;
+
 use headcast_proto::Now;
 
 use super::{Backlog, Publisher};
@@ -20,10 +22,8 @@ pub(super) enum Cut {
 /// What follows the first datagram of a message.
 pub(super) struct Rest {
     bytes: Box<[u8]>,
-    /// How many of them belong to the message.
-    len: usize,
-    /// How many of those have been cut.
-    cut: usize,
+    /// Which of them are still to be cut.
+    left: Range<usize>,
     next: Part,
     now: Now,
     origin: Origin,
@@ -45,7 +45,7 @@ struct Part {
 
 impl Cut {
     fn is_done(&self) -> bool {
-        matches!(self, Self::Loop(rest) if rest.cut == rest.len)
+        matches!(self, Self::Loop(rest) if rest.left.is_empty())
     }
 }
 
@@ -83,13 +83,13 @@ impl Publisher {
     }
 
     /// Starts to cut a message whose beginning, a datagram full, lies in the next slot, and which goes on
-    /// with the first `len` of `bytes`.
+    /// with the `rest` of `bytes`.
     #[cold]
-    pub(super) fn begin_cut(&mut self, bytes: Box<[u8]>, len: usize, origin: Origin, now: Now) {
+    pub(super) fn begin_cut(&mut self, bytes: Box<[u8]>, rest: Range<usize>, origin: Origin, now: Now) {
         let head = self.sizes.payload_max;
-        let first = Part::first_of(self.sizes.datagrams(head + len));
+        let first = Part::first_of(self.sizes.datagrams(head + rest.len()));
         self.take_part(head, first, now);
-        self.cut = Some(Cut::Loop(Rest { bytes, len, cut: 0, next: first.next(), now, origin }));
+        self.cut = Some(Cut::Loop(Rest { bytes, left: rest, next: first.next(), now, origin }));
         self.cut_on();
     }
 
@@ -108,12 +108,12 @@ impl Publisher {
             }
             let Some(Cut::Loop(rest)) = &mut self.cut else { return self.cut.is_none() };
             let (next, now) = (rest.next, rest.now);
-            let left = &rest.bytes[rest.cut..rest.len];
+            let left = &rest.bytes[rest.left.clone()];
             let bytes = &left[..left.len().min(self.sizes.payload_max)];
             let len = bytes.len();
             let seq = self.sequencer.last_seq() + 1;
             self.ring.slot_mut(seq).payload_mut(len).copy_from_slice(bytes);
-            rest.cut += len;
+            rest.left.start += len;
             rest.next = next.next();
             self.take_part(len, next, now);
         }

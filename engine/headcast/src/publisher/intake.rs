@@ -106,7 +106,7 @@ impl Publisher {
                 self.take_in(len, now);
             } else {
                 let len = entry.rest.len();
-                self.begin_cut(entry.rest, len, Origin::Queue, now);
+                self.begin_cut(entry.rest, 0..len, Origin::Queue, now);
             }
         }
     }
@@ -173,35 +173,37 @@ impl Publisher {
 
     /// Takes in what lies beside the ring, or applies the policy to it.
     fn take_held(&mut self, held: &Held, now: Now) {
-        let Held { at, meta } = held;
-        if meta.truncated || self.sizes.check(meta.len).is_err() {
+        let len = held.bytes.len();
+        if held.truncated || self.sizes.check(len).is_err() {
             return self.counters.oversized.add(1);
         }
         match self.backlog {
-            _ if self.packs(meta.len) => {}
+            _ if self.packs(len) => {}
             Backlog::Block => {}
-            Backlog::DropNewest if self.schedule.room() < self.sizes.datagrams(meta.len) => {
+            Backlog::DropNewest if self.schedule.room() < self.sizes.datagrams(len) => {
                 return self.counters.dropped_newest.add(1);
             }
             Backlog::DropOldest if !self.schedule.has_room() => self.drop_oldest(),
             Backlog::DropNewest | Backlog::DropOldest => {}
         }
-        let packs = self.packs(meta.len);
+        let packs = self.packs(len);
         let Some(ingress) = &mut self.ingress else { return };
+        let last = self.sequencer.last_seq();
         if packs {
-            let last = self.ring.slot_mut(self.sequencer.last_seq());
-            last.room_mut(meta.len).copy_from_slice(ingress.slot_mut(*at).payload(meta.len));
-            return self.pack(meta.len);
+            ingress.copy(held, self.ring.slot_mut(last).room_mut(len));
+            return self.pack(len);
         }
-        self.ring.exchange(self.sequencer.last_seq() + 1, ingress.slot_mut(*at));
-        match meta.len.checked_sub(self.sizes.payload_max) {
-            Some(len @ 1..) => {
-                let overflow = ingress.lend(*at);
-                self.begin_cut(overflow, len, Origin::Local(*at), now);
-            }
-            _ => {
-                self.take_in(meta.len, now);
-            }
+        let head = len.min(self.sizes.payload_max);
+        if held.alone {
+            self.ring.exchange(last + 1, ingress.slot_mut(held.at));
+        } else {
+            ingress.copy(held, self.ring.slot_mut(last + 1).payload_mut(head));
+        }
+        if head == len {
+            self.take_in(len, now);
+        } else {
+            let (overflow, rest) = ingress.lend(held, head);
+            self.begin_cut(overflow, rest, Origin::Local(held.at), now);
         }
     }
 }

@@ -1,6 +1,9 @@
+use std::io::IoSlice;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::*;
 
@@ -28,6 +31,23 @@ fn many_datagrams_come_in_one_call_with_their_source() {
         assert_eq!(&buffers[at][8..8 + meta.len], message.as_bytes());
     }
     assert_eq!(batch.receive(to.as_fd(), &mut buffers, 8), Err(Errno::EAGAIN));
+}
+
+#[test]
+fn a_train_says_how_long_its_datagrams_are_and_a_datagram_alone_says_nothing() {
+    let (from, to) = pair(1 << 20);
+    assert!(crate::receive_trains(&to));
+    from.send(&[1; 30]).expect("sent");
+    let split = [ControlMessage::UdpGsoSegments(&30)];
+    sendmsg::<()>(from.as_raw_fd(), &[IoSlice::new(&[2; 100])], &split, MsgFlags::empty(), None)
+        .expect("sent");
+    from.send(&[3; 10]).expect("sent");
+    let mut batch = ReceiveBatch::new();
+    let (mut buffers, mut overflows) = ([[0u8; 40]; 4], [[0u8; 80]; 4]);
+    assert_eq!(batch.receive_with_overflow(to.as_fd(), &mut buffers, 0, &mut overflows), Ok(3));
+    let said: Vec<_> = (0..3).map(|at| (batch.meta(at).len, batch.meta(at).segment)).collect();
+    assert_eq!(said, [(30, None), (100, Some(30)), (10, None)]);
+    assert_eq!((buffers[1], overflows[1][..60].to_vec()), ([2; 40], vec![2; 60]));
 }
 
 #[test]
