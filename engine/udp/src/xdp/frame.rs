@@ -12,6 +12,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::FRAME;
 use super::checksum::{finish, sum, word};
 
 const ETHERNET: usize = 14;
@@ -105,30 +106,31 @@ impl Template {
     /// Writes the frame for `payload`, whose [`sum`] is `payload_sum`; returns how long it is.
     ///
     /// # Panics
-    /// If the payload is longer than [`payload_max`](Self::payload_max), or the frame too short for it.
+    /// If the payload is longer than [`payload_max`](Self::payload_max).
     #[inline]
-    pub(super) fn write(&self, frame: &mut [u8], payload: &[u8], payload_sum: u64) -> usize {
+    pub(super) fn write(&self, frame: &mut [u8; FRAME], payload: &[u8], payload_sum: u64) -> usize {
         assert!(payload.len() <= self.payload_max(), "the payload fits into one frame");
         #[expect(clippy::cast_possible_truncation, reason = "as asserted, and 8 more are within the MTU")]
         let udp_len = (UDP + payload.len()) as u16;
         let udp = self.udp();
-        let (header, rest) = frame.split_at_mut(udp + UDP);
-        header.copy_from_slice(&self.header[..udp + UDP]);
-        rest[..payload.len()].copy_from_slice(payload);
+        // All of it, of whatever length it is: a copy of fixed length takes no call. The payload comes over what is too
+        // much.
+        frame[..HEADER_MAX].copy_from_slice(&self.header);
+        frame[udp + UDP..][..payload.len()].copy_from_slice(payload);
         if self.v4 {
             #[expect(clippy::cast_possible_truncation, reason = "20")]
             let total = udp_len + IPV4 as u16;
-            header[16..18].copy_from_slice(&total.to_be_bytes());
-            header[24..26].copy_from_slice(&finish(self.ip_sum + word(total)).to_ne_bytes());
+            frame[16..18].copy_from_slice(&total.to_be_bytes());
+            frame[24..26].copy_from_slice(&finish(self.ip_sum + word(total)).to_ne_bytes());
         } else {
-            header[18..20].copy_from_slice(&udp_len.to_be_bytes());
+            frame[18..20].copy_from_slice(&udp_len.to_be_bytes());
         }
-        header[udp + 4..udp + 6].copy_from_slice(&udp_len.to_be_bytes());
+        frame[udp + 4..udp + 6].copy_from_slice(&udp_len.to_be_bytes());
         // The length stands in the pseudo-header and in the header.
         let checksum = finish(self.udp_sum + 2 * word(udp_len) + payload_sum);
         // 0 would mean that there is none (RFC 768).
         let checksum = if checksum == 0 { u16::MAX } else { checksum };
-        header[udp + 6..udp + 8].copy_from_slice(&checksum.to_ne_bytes());
+        frame[udp + 6..udp + 8].copy_from_slice(&checksum.to_ne_bytes());
         udp + UDP + payload.len()
     }
 }
@@ -137,7 +139,7 @@ impl Template {
 fn payload_max(mtu: u32, v4: bool) -> u16 {
     let headers = UDP + if v4 { IPV4 } else { IPV6 };
     let by_mtu = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(headers);
-    let by_memory = super::FRAME - ETHERNET - headers;
+    let by_memory = FRAME - ETHERNET - headers;
     u16::try_from(by_mtu.min(by_memory)).unwrap_or(u16::MAX)
 }
 
