@@ -51,6 +51,13 @@ impl Progress {
     /// Nobody was left to be sent to.
     pub(crate) const NOTHING: Self =
         Self { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
+
+    /// Whether every peer that was tried was sent to.
+    #[inline]
+    #[must_use]
+    pub fn is_smooth(&self) -> bool {
+        self.rejected + self.transient == 0 && self.outcome == Outcome::Done
+    }
 }
 
 /// How a [`Batch::flush`] ended.
@@ -78,10 +85,11 @@ pub struct Batch {
     pass: u32,
     /// The headers have to be laid out again before the next pass.
     dirty: bool,
-    /// They are dirty, or laid out for a train: either way a pass of a single datagram has to look.
-    stale: bool,
     /// The first end of a quarantine; `u64::MAX` for none.
     release_ns: u64,
+    /// From when on a pass of a single datagram has to lay them out again: the same, or 0 if they are dirty, or shaped
+    /// for a train.
+    stale_ns: u64,
     call_max: usize,
     /// Vectors that each header counts.
     vectors: usize,
@@ -109,8 +117,8 @@ impl Batch {
             cursor: 0,
             pass: 0,
             dirty: false,
-            stale: false,
             release_ns: u64::MAX,
+            stale_ns: u64::MAX,
             call_max,
             vectors: 1,
             refusing: Refusing::new(peers.len()),
@@ -180,10 +188,10 @@ impl Batch {
     #[inline]
     pub fn begin(&mut self, now_ns: u64, rotate: bool) {
         self.pass = self.pass.wrapping_add(1);
-        if self.stale || now_ns >= self.release_ns {
+        if now_ns >= self.stale_ns {
             self.shape(1);
             self.lay_out(now_ns);
-            self.stale = false;
+            self.stale_ns = self.release_ns;
         }
         self.start(rotate);
     }
@@ -214,7 +222,12 @@ impl Batch {
                 self.cursor = self.active;
                 Progress { sent, calls: 1, ..Progress::NOTHING }
             }
-            result => self.flush_on(result, socket, datagram, now_ns),
+            result => {
+                // Piece by piece, so that what is above can stay in registers.
+                let Progress { sent, rejected, transient, calls, outcome } =
+                    self.flush_on(result, socket, datagram, now_ns);
+                Progress { sent, rejected, transient, calls, outcome }
+            }
         }
     }
 
@@ -330,8 +343,10 @@ impl Batch {
     }
 
     fn mark_dirty_if(&mut self, dirty: bool) {
-        self.dirty |= dirty;
-        self.stale |= dirty;
+        if dirty {
+            self.dirty = true;
+            self.stale_ns = 0;
+        }
     }
 
     /// Has every header count so many vectors.

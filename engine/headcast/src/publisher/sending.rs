@@ -75,9 +75,21 @@ impl Publisher {
         if repairs && self.is_sending() { 1 } else { self.passes_max }
     }
 
+    /// Sends the message that was taken in last, and whatever else is due.
+    #[inline]
+    pub(super) fn send_last(&mut self, seq: u64, now_ns: u64) -> io::Result<()> {
+        // Nearly always it is alone, and nothing is under way.
+        if self.schedule.is_alone(seq) && self.peers_known && !self.is_sending() {
+            let done = self.pass_of_one(seq, 0, now_ns)?;
+            if !done || !self.schedule.has_later() {
+                return Ok(());
+            }
+        }
+        self.send_due::<false>(now_ns).map(drop)
+    }
+
     /// Sends the copies that are due, at most [`PASSES_MAX`] passes; with `BRIEFLY`, at most as many as a turn may.
     /// `now_ns` is monotonic.
-    #[inline]
     pub(super) fn send_due<const BRIEFLY: bool>(&mut self, mut now_ns: u64) -> io::Result<Due> {
         let passes_max = if BRIEFLY { self.passes_of_a_turn() } else { PASSES_MAX };
         let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
@@ -135,12 +147,17 @@ impl Publisher {
                 return self.pass_of_train(Pass { seq, copy, count }, now_ns);
             }
         }
+        Ok(self.pass_of_one(seq, copy, now_ns)?.then_some(1))
+    }
+
+    /// Sends one copy of one datagram to all peers; returns whether that is done.
+    // Always: for a first copy there is less to it.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    fn pass_of_one(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<bool> {
         self.adopt_peers();
         self.mark(seq, copy);
-        let rotate = copy < self.rotates_below;
-        let len = || self.ring.slot(seq).on_wire(self.framed).len();
-        self.egress.begin(&mut self.fanout, rotate, len, now_ns, &self.counters);
-        Ok(self.go_on(seq, copy, now_ns)?.then_some(1))
+        self.go_on::<true>(seq, copy, now_ns)
     }
 
     fn pass_of_train(&mut self, pass: Pass, now_ns: u64) -> io::Result<Option<usize>> {
@@ -160,10 +177,17 @@ impl Publisher {
         }
     }
 
-    /// Goes on with the pass of one datagram; returns whether it is done. If not, it is the running one.
-    #[inline]
-    fn go_on(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<bool> {
+    /// Starts the pass of one datagram with `BEGINS`, or goes on with it; returns whether it is done. If not, it is the
+    /// running one.
+    // Always: as above.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    fn go_on<const BEGINS: bool>(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<bool> {
         let datagram = self.ring.slot(seq).on_wire(self.framed);
+        if BEGINS {
+            let rotate = copy < self.rotates_below;
+            self.egress.begin(&mut self.fanout, rotate, datagram.len(), now_ns, &self.counters);
+        }
         let registry = self.poll.registry();
         let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
         let done = self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters);
@@ -184,7 +208,7 @@ impl Publisher {
         }
         let Some(pass) = self.pass.take() else { return Ok(Some(0)) };
         let Pass { seq, copy, count } = pass;
-        let done = if count == 1 { self.go_on(seq, copy, now_ns) } else { self.go_on_train(pass, now_ns) };
+        let done = if count == 1 { self.go_on::<false>(seq, copy, now_ns) } else { self.go_on_train(pass, now_ns) };
         Ok(done?.then_some(count))
     }
 

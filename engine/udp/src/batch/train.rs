@@ -83,7 +83,7 @@ impl Batch {
             self.lay_out(now_ns);
         }
         self.shape(datagrams);
-        self.stale = true;
+        self.stale_ns = 0;
         self.refusing.part = 0;
         self.start(rotate);
     }
