@@ -177,6 +177,9 @@ impl Subscriber {
                 }
             }
             while self.next_datagram() {
+                if self.take_next() {
+                    return Ok(Ready::Whole);
+                }
                 let ready = self.judge();
                 if self.receiver.has_more() {
                     // What happened before this message is told before it.
@@ -210,7 +213,8 @@ impl Subscriber {
     }
 
     /// Receives the next batch; returns whether there was any.
-    #[inline]
+    // Once in a batch: apart from what is done for each datagram, and not in its way.
+    #[inline(never)]
     fn receive(&mut self) -> io::Result<bool> {
         if self.receiver.deadline_ns() <= self.now.mono_ns {
             self.ask();
@@ -244,8 +248,26 @@ impl Subscriber {
         Ok(received > 0)
     }
 
+    /// Takes in the datagram at hand if it is what nearly all are; returns whether it is, and so a message to be handed
+    /// on. All others come to the same the long way: they are to be judged.
+    // Always: as a function it costs a tenth more instructions for each datagram.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
+    fn take_next(&mut self) -> bool {
+        let inbox = &self.mailbox.inbox;
+        if self.unusual || inbox.flaw().is_some() {
+            return false;
+        }
+        let Some(datagram) = Datagram::parse_plain(inbox.segment()) else { return false };
+        let is_next = self.receiver.accept_next(self.now, &datagram);
+        if is_next {
+            self.counters.delivered.add(1);
+        }
+        is_next
+    }
+
     /// Judges the datagram at hand; returns what of it is to be handed on.
-    #[inline]
+    #[inline(never)]
     fn judge(&mut self) -> Ready {
         let inbox = &self.mailbox.inbox;
         if inbox.flaw().is_some() || self.unusual {

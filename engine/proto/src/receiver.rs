@@ -128,8 +128,24 @@ impl Receiver {
         self
     }
 
+    /// Books a datagram if it is what nearly all are: the first copy of a plain message, the one after the last of a
+    /// session that is known, with nothing else to be told before it. Returns whether it is, and so to be handed on as it
+    /// lies there; if not, nothing has changed: [`accept`](Self::accept) it.
+    // Always: as a function it costs a tenth of what a datagram does.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
+    pub fn accept_next(&mut self, now: Now, datagram: &Datagram<'_>) -> bool {
+        if !datagram.is_plain() || !datagram.is_first_copy() || self.has_more() {
+            return false;
+        }
+        let Self { table, common, .. } = self;
+        match table.find(datagram.publisher(), datagram.stream()) {
+            Some(entry) if entry.id.session == datagram.session() => entry.hand_on_next(common, now, datagram),
+            _ => false,
+        }
+    }
+
     /// Judges one received datagram. Then ask for [`event`](Self::event)s until there is none.
-    #[inline]
     pub fn accept(&mut self, now: Now, datagram: &Datagram<'_>) -> Verdict {
         match self.judge(now, datagram) {
             Ok(verdict) => verdict,
@@ -171,7 +187,6 @@ impl Receiver {
         std::mem::take(&mut self.common.noticed).then_some(self.common.place as usize)
     }
 
-    #[inline]
     fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
         if datagram.kind() == Kind::Data && datagram.flags() & flags::SEALED == 0 {
             return self.data(now, datagram);
@@ -183,16 +198,11 @@ impl Receiver {
         }
     }
 
-    #[inline]
     fn data(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
         let Self { table, common, .. } = self;
         if let Some(entry) = table.find(datagram.publisher(), datagram.stream())
             && entry.id.session == datagram.session()
         {
-            // What nearly all are; all others come to the same, the long way.
-            if datagram.fragment().1 == 1 && common.order.is_none() && entry.extend(common, now, datagram) {
-                return Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened: false });
-            }
             return entry.take(common, now, datagram, false);
         }
         self.open(now, datagram).map_err(Outcome::Refused)?;
