@@ -222,12 +222,7 @@ impl Batch {
                 self.cursor = self.active;
                 Progress { sent, calls: 1, ..Progress::NOTHING }
             }
-            result => {
-                // Piece by piece, so that what is above can stay in registers.
-                let Progress { sent, rejected, transient, calls, outcome } =
-                    self.flush_on(result, socket, datagram, now_ns);
-                Progress { sent, rejected, transient, calls, outcome }
-            }
+            result => self.flush_on(result, socket, datagram, now_ns),
         }
     }
 

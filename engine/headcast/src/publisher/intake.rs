@@ -73,8 +73,9 @@ impl Publisher {
         let seq = self.sequencer.last_seq() + 1;
         seal(&mut self.sequencer, &mut self.ring, self.framed, now, seq, payload_len);
         self.schedule.push();
-        self.counters.messages.add(1);
-        self.counters.message_bytes.add(payload_len as u64);
+        let counters = &*self.counters;
+        counters.messages.add(1);
+        counters.message_bytes.add(payload_len as u64);
         seq
     }
 
