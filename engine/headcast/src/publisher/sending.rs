@@ -208,7 +208,8 @@ impl Publisher {
         }
         let Some(pass) = self.pass.take() else { return Ok(Some(0)) };
         let Pass { seq, copy, count } = pass;
-        let done = if count == 1 { self.go_on::<false>(seq, copy, now_ns) } else { self.go_on_train(pass, now_ns) };
+        let done =
+            if count == 1 { self.go_on::<false>(seq, copy, now_ns) } else { self.go_on_train(pass, now_ns) };
         Ok(done?.then_some(count))
     }
 

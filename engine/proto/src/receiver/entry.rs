@@ -137,22 +137,6 @@ impl Entry {
         next
     }
 
-    /// Books a whole message's datagram if it is the next one, and nothing waits that comes before it; returns whether it
-    /// is.
-    // Always: as a function it costs a tenth of what a datagram does.
-    #[expect(clippy::inline_always, reason = "measured")]
-    #[inline(always)]
-    pub(super) fn hand_on_next(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) -> bool {
-        let (seq, in_order) = (datagram.seq(), common.order.is_some());
-        if in_order && (seq != self.next || !self.kept.is_empty()) || !self.extend(common, now, datagram) {
-            return false;
-        }
-        if in_order {
-            self.next = seq.saturating_add(1);
-        }
-        true
-    }
-
     /// Takes a datagram of the session in.
     pub(super) fn take(
         &mut self,
