@@ -128,7 +128,8 @@ impl Entry {
     #[inline(always)]
     pub(super) fn hand_on_next(&mut self, common: &mut Common, now: Now, datagram: &Datagram<'_>) -> bool {
         let (seq, in_order) = (datagram.seq(), common.order.is_some());
-        if in_order && (seq != self.next || !self.kept.is_empty()) || !self.extend(common, now, datagram) {
+        // Nothing that waits is beyond the highest: if the one after that is in its turn, nothing waits.
+        if in_order && seq != self.next || !self.extend(common, now, datagram) {
             return false;
         }
         if in_order {
