@@ -80,26 +80,30 @@ impl Publisher {
     pub(super) fn send_last(&mut self, seq: u64, now_ns: u64) -> io::Result<()> {
         // Nearly always it is alone, and nothing is under way.
         if self.schedule.is_alone(seq) && self.peers_known && !self.is_sending() {
-            let done = self.pass_of_one(seq, 0, now_ns)?;
-            if !done || !self.schedule.has_later() {
-                return Ok(());
+            if self.pass_of_one(seq, 0, now_ns)? && self.schedule.has_later() {
+                self.send_next(1, PASSES_MAX, now_ns)?;
             }
+            return Ok(());
         }
         self.send_due::<false>(now_ns).map(drop)
     }
 
     /// Sends the copies that are due, at most [`PASSES_MAX`] passes; with `BRIEFLY`, at most as many as a turn may.
     /// `now_ns` is monotonic.
-    pub(super) fn send_due<const BRIEFLY: bool>(&mut self, mut now_ns: u64) -> io::Result<Due> {
+    pub(super) fn send_due<const BRIEFLY: bool>(&mut self, now_ns: u64) -> io::Result<Due> {
         let passes_max = if BRIEFLY { self.passes_of_a_turn() } else { PASSES_MAX };
-        let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
+        let nothing = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
-            return Ok(due);
+            return Ok(nothing);
         }
-        if self.is_sending() {
-            let Some(sent) = self.finish(now_ns)? else { return Ok(due) };
-            due.sent = sent;
-        }
+        let finished = if self.is_sending() { self.finish(now_ns)? } else { Some(0) };
+        finished.map_or(Ok(nothing), |sent| self.send_next(sent, passes_max, now_ns))
+    }
+
+    /// Sends the copies that are due, after so many datagrams have been sent, until it is `passes_max`. No pass may be
+    /// under way.
+    fn send_next(&mut self, sent: usize, passes_max: usize, mut now_ns: u64) -> io::Result<Due> {
+        let mut due = Due { sent, more: false, next_ns: u64::MAX };
         loop {
             match self.schedule.next(now_ns) {
                 Next::Send { .. } if due.sent >= passes_max => {
