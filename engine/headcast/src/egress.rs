@@ -91,16 +91,18 @@ impl Egress {
     }
 
     /// Starts a pass of a datagram of `len` bytes to all peers, with `rotate` one peer further than the last.
-    #[inline]
+    // Always: a call costs a twentieth of what a message to one peer does.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
     pub(crate) fn begin(
         &self,
         fanout: &mut Fanout,
         rotate: bool,
-        len: impl FnOnce() -> usize,
+        len: usize,
         now_ns: u64,
         counters: &PublisherCounters,
     ) {
-        if fanout.frames.is_none() || !begin_frames(fanout, rotate, len(), now_ns, counters) {
+        if fanout.frames.is_none() || !begin_frames(fanout, rotate, len, now_ns, counters) {
             begin_batches(&mut fanout.batches, rotate, now_ns, counters);
         }
         counters.offered.add(fanout.len() as u64);
@@ -126,7 +128,9 @@ impl Egress {
     }
 
     /// Goes on with the running pass, whose datagrams `sent` counts; returns whether it is done.
-    #[inline]
+    // Always: as above.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
     pub(crate) fn flush(
         &mut self,
         registry: &Registry,
@@ -142,7 +146,7 @@ impl Egress {
         self.flush_batches(registry, &mut fanout.batches, datagram, sent, now_ns, counters)
     }
 
-    // Always: a call costs a twentieth of what a message to one peer does.
+    // Always: as above.
     #[expect(clippy::inline_always, reason = "counted")]
     #[inline(always)]
     fn flush_batches(
@@ -154,19 +158,35 @@ impl Egress {
         now_ns: u64,
         counters: &PublisherCounters,
     ) -> io::Result<bool> {
-        let mut done = true;
-        for (family, batch) in batches.iter_mut().enumerate() {
-            if batch.is_empty() {
-                continue;
-            }
-            let Some(socket) = &self.sockets[family] else {
-                counters.rejected.add(batch.give_up() as u64);
-                continue;
-            };
-            let progress = batch.flush(socket.as_fd(), datagram, now_ns);
-            done &= self.book(registry, family, progress, sent, counters)?;
+        let [v4, v6] = batches;
+        let v4_done = self.flush_batch(registry, 0, v4, datagram, sent, now_ns, counters)?;
+        let v6_done = self.flush_batch(registry, 1, v6, datagram, sent, now_ns, counters)?;
+        Ok(v4_done & v6_done)
+    }
+
+    // Always: as above.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "one of two, inlined")]
+    fn flush_batch(
+        &mut self,
+        registry: &Registry,
+        family: usize,
+        batch: &mut Batch,
+        datagram: &[u8],
+        sent: &Counter,
+        now_ns: u64,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        if batch.is_empty() {
+            return Ok(true);
         }
-        Ok(done)
+        let Some(socket) = &self.sockets[family] else {
+            counters.rejected.add(batch.give_up() as u64);
+            return Ok(true);
+        };
+        let progress = batch.flush(socket.as_fd(), datagram, now_ns);
+        self.book(registry, family, progress, sent, counters)
     }
 
     /// Cold to the compiler, so that the way by the sockets alone stays short.
@@ -221,7 +241,9 @@ impl Egress {
     }
 
     /// Counts what was sent to the peers of a family; returns whether that was all.
-    #[inline]
+    // Always: as above.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
     fn book(
         &mut self,
         registry: &Registry,
@@ -232,10 +254,23 @@ impl Egress {
     ) -> io::Result<bool> {
         sent.add(progress.sent as u64);
         counters.calls.add(progress.calls as u64);
-        if progress.rejected + progress.transient > 0 {
-            counters.rejected.add(progress.rejected as u64);
-            counters.transient.add(progress.transient as u64);
+        if progress.is_smooth() && !self.watched[family] {
+            return Ok(true);
         }
+        self.book_trouble(registry, family, progress, counters)
+    }
+
+    /// Counts what was not sent, and has the poll watch a socket that is full, or not any more.
+    #[cold]
+    fn book_trouble(
+        &mut self,
+        registry: &Registry,
+        family: usize,
+        progress: Progress,
+        counters: &PublisherCounters,
+    ) -> io::Result<bool> {
+        counters.rejected.add(progress.rejected as u64);
+        counters.transient.add(progress.transient as u64);
         match progress.outcome {
             Outcome::Done => self.watch(registry, family, false).map(|()| true),
             Outcome::Blocked => {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod events;
+mod judging;
 mod message;
 mod parts;
 mod polling;
@@ -13,8 +14,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcast_proto::{Datagram, Now, Receiver, Refusal, Verdict};
-use headcast_udp::{Capabilities, Errno, Flaw, Inbox, RECEIVE_MAX};
+use headcast_proto::{Now, Receiver};
+use headcast_udp::{Capabilities, Errno, Inbox, RECEIVE_MAX};
 
 pub use builder::Builder;
 pub use events::Event;
@@ -177,6 +178,9 @@ impl Subscriber {
                 }
             }
             while self.next_datagram() {
+                if self.take_next() {
+                    return Ok(Ready::Whole);
+                }
                 let ready = self.judge();
                 if self.receiver.has_more() {
                     // What happened before this message is told before it.
@@ -210,7 +214,8 @@ impl Subscriber {
     }
 
     /// Receives the next batch; returns whether there was any.
-    #[inline]
+    // Once in a batch: apart from what is done for each datagram, and not in its way.
+    #[inline(never)]
     fn receive(&mut self) -> io::Result<bool> {
         if self.receiver.deadline_ns() <= self.now.mono_ns {
             self.ask();
@@ -242,68 +247,6 @@ impl Subscriber {
             }
         }
         Ok(received > 0)
-    }
-
-    /// Judges the datagram at hand; returns what of it is to be handed on.
-    #[inline]
-    fn judge(&mut self) -> Ready {
-        let inbox = &self.mailbox.inbox;
-        if inbox.flaw().is_some() || self.unusual {
-            let wanted = self.is_wanted();
-            if !wanted || self.raw {
-                return if wanted { Ready::Raw } else { Ready::Nothing };
-            }
-        }
-        let bytes = self.mailbox.inbox.segment();
-        let datagram = match Datagram::parse(bytes) {
-            Ok(datagram) => datagram,
-            Err(refusal) => {
-                self.refusals.count(refusal);
-                return Ready::Nothing;
-            }
-        };
-        let verdict = self.receiver.accept(self.now, &datagram);
-        if let Some(place) = self.receiver.noticed() {
-            self.sources[place] = self.mailbox.inbox.segment_source();
-        }
-        match verdict {
-            Verdict::Deliver { rescued, .. } => {
-                if datagram.is_coalesced() {
-                    self.parts.begin(bytes.len(), &datagram);
-                    self.counters.count_shared(datagram.messages().into(), rescued);
-                    self.next_part();
-                    return Ready::Part;
-                }
-                self.counters.delivered.add(1);
-                if rescued {
-                    self.counters.rescued.add(1);
-                }
-                return Ready::Whole;
-            }
-            Verdict::Kept => self.counters.kept.add(1),
-            Verdict::Duplicate => self.counters.duplicates.add(1),
-            Verdict::Ended | Verdict::Noted => self.counters.notes.add(1),
-            Verdict::Refused(refusal) => self.refusals.count(refusal),
-        }
-        Ready::Nothing
-    }
-
-    /// Whether the datagram at hand is to be looked at, when it has a flaw, is raw, or may be dropped on purpose.
-    #[cold]
-    fn is_wanted(&mut self) -> bool {
-        let inbox = &self.mailbox.inbox;
-        if let Some(impairment) = &mut self.impairment
-            && impairment(inbox.segment())
-        {
-            self.counters.impaired.add(1);
-            return false;
-        }
-        match inbox.flaw() {
-            None => self.counters.delivered.add(self.raw.into()),
-            Some(Flaw::Truncated) => self.counters.truncated.add(1),
-            Some(Flaw::SegmentSize) => self.refusals.count(Refusal::PayloadLength),
-        }
-        inbox.flaw().is_none()
     }
 
     /// What is ready, and is a message.

@@ -23,6 +23,7 @@
 //! A publisher that is not heard meanwhile has had no chance to answer: then it is not given up before it has
 //! been heard after eight requests, or for as long as it takes to call it silent.
 
+mod accepting;
 mod asking;
 mod common;
 mod entry;
@@ -36,14 +37,12 @@ mod told;
 
 pub use asking::{NAK_MAX, Request};
 use common::Common;
-use entry::Outcome;
 pub use holes::{ASK_AFTER_NS, ASK_AGAIN_MIN_NS, GIVE_UP_NS};
 use table::Table;
 pub use terms::{Event, Limits, Order, Stats, StreamId, Verdict};
 use told::Told;
 
-use crate::header::flags;
-use crate::{Datagram, Kind, Now, Refusal, Sequencer};
+use crate::{Now, Sequencer};
 
 /// A publisher that has sent nothing for this long is silent: three heartbeats at their slowest.
 pub const SILENT_NS: u64 = 3 * crate::heartbeat::INTERVAL_MAX_NS;
@@ -128,16 +127,6 @@ impl Receiver {
         self
     }
 
-    /// Judges one received datagram. Then ask for [`event`](Self::event)s until there is none.
-    #[inline]
-    pub fn accept(&mut self, now: Now, datagram: &Datagram<'_>) -> Verdict {
-        match self.judge(now, datagram) {
-            Ok(verdict) => verdict,
-            Err(Outcome::Duplicate) => Verdict::Duplicate,
-            Err(Outcome::Refused(refusal)) => Verdict::Refused(refusal),
-        }
-    }
-
     /// Sequences that were given up or lost in a leap, over all publishers that have been heard: those that
     /// [`Event::Gap`]s named.
     #[inline]
@@ -171,85 +160,6 @@ impl Receiver {
         std::mem::take(&mut self.common.noticed).then_some(self.common.place as usize)
     }
 
-    #[inline]
-    fn judge(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        if datagram.kind() == Kind::Data && datagram.flags() & flags::SEALED == 0 {
-            return self.data(now, datagram);
-        }
-        match datagram.kind() {
-            _ if datagram.flags() & flags::SEALED != 0 => Err(Outcome::Refused(Refusal::Sealed)),
-            Kind::Heartbeat | Kind::End => self.last_seq(now, datagram),
-            _ => Err(Outcome::Refused(Refusal::Unexpected)),
-        }
-    }
-
-    #[inline]
-    fn data(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        let Self { table, common, .. } = self;
-        if let Some(entry) = table.find(datagram.publisher(), datagram.stream())
-            && entry.id.session == datagram.session()
-        {
-            // What nearly all are; all others come to the same, the long way.
-            if datagram.fragment().1 == 1 && common.order.is_none() && entry.extend(common, now, datagram) {
-                return Ok(Verdict::Deliver { rescued: !datagram.is_first_copy(), opened: false });
-            }
-            return entry.take(common, now, datagram, false);
-        }
-        self.open(now, datagram).map_err(Outcome::Refused)?;
-        let Self { table, common, .. } = self;
-        table.entry_mut(common.place).take(common, now, datagram, true)
-    }
-
-    /// A heartbeat or an end: tells of sequences that may have been lost at the tail.
-    fn last_seq(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<Verdict, Outcome> {
-        let ended = datagram.kind() == Kind::End;
-        let entry = self.table.find(datagram.publisher(), datagram.stream());
-        if entry.is_none_or(|entry| entry.id.session != datagram.session()) {
-            // Of a session that was never heard there is nothing to miss, unless it has only just begun.
-            self.check_stream(datagram).map_err(Outcome::Refused)?;
-            if !self.common.is_fresh(datagram) || self.open(now, datagram).is_err() {
-                return Ok(Verdict::Noted);
-            }
-        }
-        let common = &mut self.common;
-        let entry = self.table.entry_mut(self.table.last());
-        common.place = entry.place;
-        entry.told_last(common, now, datagram);
-        if ended && !std::mem::replace(&mut entry.ended, true) {
-            common.told.push(Told::Ended(entry.id));
-            return Ok(Verdict::Ended);
-        }
-        Ok(Verdict::Noted)
-    }
-
-    /// Whether the stream is wanted. Those of known publishers are.
-    fn check_stream(&self, datagram: &Datagram<'_>) -> Result<(), Refusal> {
-        if self.streams.is_empty() || self.streams.contains(&datagram.stream()) {
-            return Ok(());
-        }
-        Err(Refusal::Stream)
-    }
-
-    /// Starts the session of a datagram, if it may take the place of another.
-    #[cold]
-    fn open(&mut self, now: Now, datagram: &Datagram<'_>) -> Result<(), Refusal> {
-        self.check_stream(datagram)?;
-        let (publisher, stream) = (datagram.publisher(), datagram.stream());
-        let common = &mut self.common;
-        if let Some(entry) = self.table.find(publisher, stream) {
-            entry.admit(now, datagram)?;
-            entry.close(common);
-            entry.open(common, now, datagram);
-        } else {
-            let entry = self.table.insert(now, publisher, stream, |entry| entry.close(common))?;
-            entry.open(common, now, datagram);
-        }
-        if self.sweep_ns == u64::MAX {
-            self.sweep_ns = now.mono_ns.saturating_add(SWEEP_NS);
-        }
-        Ok(())
-    }
-
     /// The next of what happened in the last [`accept`](Self::accept) or [`tick`](Self::tick), or of the messages
     /// that can be handed on since. A gap is told before the messages that follow it.
     #[inline]
@@ -270,7 +180,7 @@ impl Receiver {
         self.common.handing.payload(&self.common.assembled)
     }
 
-    /// The place of the entry that the last datagram, or message among the events, was of.
+    /// The place of the entry that the last message among the events was of.
     #[must_use]
     pub fn place(&self) -> usize {
         self.common.place as usize

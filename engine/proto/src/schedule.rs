@@ -137,6 +137,20 @@ impl Schedule {
         self.end - self.cursor[0]
     }
 
+    /// Whether the first copy of this datagram, and no other, is what goes out next.
+    #[inline]
+    #[must_use]
+    pub fn is_alone(&self, seq: u64) -> bool {
+        self.cursor[0] == seq && self.end == seq + 1 && seq - self.last_cursor() <= self.lag_max
+    }
+
+    /// Whether there are later copies that have not gone out.
+    #[inline]
+    #[must_use]
+    pub fn has_later(&self) -> bool {
+        self.last_cursor() < self.cursor[0]
+    }
+
     /// The highest sequence whose first copy has gone out, and when; `None` before the first.
     #[inline]
     #[must_use]

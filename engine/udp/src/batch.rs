@@ -47,6 +47,19 @@ pub struct Progress {
     pub outcome: Outcome,
 }
 
+impl Progress {
+    /// Nobody was left to be sent to.
+    pub(crate) const NOTHING: Self =
+        Self { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
+
+    /// Whether every peer that was tried was sent to.
+    #[inline]
+    #[must_use]
+    pub fn is_smooth(&self) -> bool {
+        self.rejected + self.transient == 0 && self.outcome == Outcome::Done
+    }
+}
+
 /// How a [`Batch::flush`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -72,10 +85,11 @@ pub struct Batch {
     pass: u32,
     /// The headers have to be laid out again before the next pass.
     dirty: bool,
-    /// They are dirty, or laid out for a train: either way a pass of a single datagram has to look.
-    stale: bool,
     /// The first end of a quarantine; `u64::MAX` for none.
     release_ns: u64,
+    /// From when on a pass of a single datagram has to lay them out again: the same, or 0 if they are dirty, or shaped
+    /// for a train.
+    stale_ns: u64,
     call_max: usize,
     /// Vectors that each header counts.
     vectors: usize,
@@ -103,8 +117,8 @@ impl Batch {
             cursor: 0,
             pass: 0,
             dirty: false,
-            stale: false,
             release_ns: u64::MAX,
+            stale_ns: u64::MAX,
             call_max,
             vectors: 1,
             refusing: Refusing::new(peers.len()),
@@ -174,10 +188,10 @@ impl Batch {
     #[inline]
     pub fn begin(&mut self, now_ns: u64, rotate: bool) {
         self.pass = self.pass.wrapping_add(1);
-        if self.stale || now_ns >= self.release_ns {
+        if now_ns >= self.stale_ns {
             self.shape(1);
             self.lay_out(now_ns);
-            self.stale = false;
+            self.stale_ns = self.release_ns;
         }
         self.start(rotate);
     }
@@ -199,12 +213,40 @@ impl Batch {
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     pub fn flush(&mut self, socket: BorrowedFd<'_>, datagram: &[u8], now_ns: u64) -> Progress {
-        let mut progress = Progress { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
+        if self.cursor >= self.active {
+            return Progress::NOTHING;
+        }
+        match self.call(socket, datagram) {
+            // Nearly always one call is all.
+            Ok(sent) if self.cursor + sent == self.active => {
+                self.cursor = self.active;
+                Progress { sent, calls: 1, ..Progress::NOTHING }
+            }
+            result => self.flush_on(result, socket, datagram, now_ns),
+        }
+    }
+
+    /// Sends `datagram` to as many peers from the cursor on as one call takes.
+    #[inline]
+    fn call(&mut self, socket: BorrowedFd<'_>, datagram: &[u8]) -> Result<usize, Errno> {
+        let count = (self.active - self.cursor).min(self.call_max);
+        self.memory.send(socket, datagram, self.first + self.cursor, count)
+    }
+
+    /// Goes on with a pass whose first call since it was begun, or blocked, has had this result.
+    #[cold]
+    fn flush_on(
+        &mut self,
+        mut result: Result<usize, Errno>,
+        socket: BorrowedFd<'_>,
+        datagram: &[u8],
+        now_ns: u64,
+    ) -> Progress {
+        let mut progress = Progress::NOTHING;
         // Bounded: every turn moves the cursor, returns, or follows a signal.
-        while self.cursor < self.active {
-            let count = (self.active - self.cursor).min(self.call_max);
+        loop {
             progress.calls += 1;
-            match self.memory.send(socket, datagram, self.first + self.cursor, count) {
+            match result {
                 Ok(sent) => {
                     self.cursor += sent;
                     progress.sent += sent;
@@ -212,10 +254,7 @@ impl Batch {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOSYS) if self.call_max > 1 => self.call_max = 1,
                 Err(errno) => match SendError::classify(errno) {
-                    SendError::Blocked => {
-                        progress.outcome = Outcome::Blocked;
-                        break;
-                    }
+                    SendError::Blocked => progress.outcome = Outcome::Blocked,
                     SendError::Transient => {
                         self.cursor += 1;
                         progress.transient += 1;
@@ -224,14 +263,14 @@ impl Batch {
                         self.reject(errno, now_ns);
                         progress.rejected += 1;
                     }
-                    SendError::Fatal(errno) => {
-                        progress.outcome = Outcome::Fatal(errno);
-                        break;
-                    }
+                    SendError::Fatal(errno) => progress.outcome = Outcome::Fatal(errno),
                 },
             }
+            if self.cursor >= self.active || progress.outcome != Outcome::Done {
+                return progress;
+            }
+            result = self.call(socket, datagram);
         }
-        progress
     }
 
     /// Sends `datagram` to one peer, known by its place in [`Peers::addresses`], even if it is in
@@ -299,8 +338,10 @@ impl Batch {
     }
 
     fn mark_dirty_if(&mut self, dirty: bool) {
-        self.dirty |= dirty;
-        self.stale |= dirty;
+        if dirty {
+            self.dirty = true;
+            self.stale_ns = 0;
+        }
     }
 
     /// Has every header count so many vectors.

@@ -38,7 +38,7 @@ impl Publisher {
             self.sequencer.heartbeat(&mut self.beat, now);
         }
         self.adopt_peers();
-        self.egress.begin(&mut self.fanout, false, || self.beat.len(), now.mono_ns, &self.counters);
+        self.egress.begin(&mut self.fanout, false, self.beat.len(), now.mono_ns, &self.counters);
         self.beside = Some(Beside::Heartbeat);
         self.finish_beside(now.mono_ns)
     }

@@ -39,7 +39,7 @@ impl<'a> Claim<'a> {
     pub fn commit(mut self) -> Result<u64, PublishError> {
         let now = clock::now();
         let seq = if self.packs { self.pack() } else { self.publisher.take_in(self.len, now) };
-        self.publisher.send_due::<false>(now.mono_ns)?;
+        self.publisher.send_last(seq, now.mono_ns)?;
         if seq.is_multiple_of(ATTEND_EVERY) {
             self.publisher.attend()?;
         }

@@ -66,13 +66,16 @@ impl Publisher {
     }
 
     /// Seals the message that lies in the next slot, and has it sent.
-    #[inline]
+    // Always: a call costs a twentieth of what a message to one peer does.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
     pub(super) fn take_in(&mut self, payload_len: usize, now: Now) -> u64 {
         let seq = self.sequencer.last_seq() + 1;
         seal(&mut self.sequencer, &mut self.ring, self.framed, now, seq, payload_len);
         self.schedule.push();
-        self.counters.messages.add(1);
-        self.counters.message_bytes.add(payload_len as u64);
+        let counters = &*self.counters;
+        counters.messages.add(1);
+        counters.message_bytes.add(payload_len as u64);
         seq
     }
 

@@ -75,106 +75,146 @@ impl Publisher {
         if repairs && self.is_sending() { 1 } else { self.passes_max }
     }
 
+    /// Sends the message that was taken in last, and whatever else is due.
+    #[inline]
+    pub(super) fn send_last(&mut self, seq: u64, now_ns: u64) -> io::Result<()> {
+        // Nearly always it is alone, and nothing is under way.
+        if self.schedule.is_alone(seq) && self.peers_known && !self.is_sending() {
+            if self.pass_of_one(seq, 0, now_ns)? && self.schedule.has_later() {
+                self.send_next(1, PASSES_MAX, now_ns)?;
+            }
+            return Ok(());
+        }
+        self.send_due::<false>(now_ns).map(drop)
+    }
+
     /// Sends the copies that are due, at most [`PASSES_MAX`] passes; with `BRIEFLY`, at most as many as a turn may.
     /// `now_ns` is monotonic.
-    #[inline]
-    pub(super) fn send_due<const BRIEFLY: bool>(&mut self, mut now_ns: u64) -> io::Result<Due> {
+    pub(super) fn send_due<const BRIEFLY: bool>(&mut self, now_ns: u64) -> io::Result<Due> {
         let passes_max = if BRIEFLY { self.passes_of_a_turn() } else { PASSES_MAX };
-        let mut due = Due { sent: 0, more: false, next_ns: u64::MAX };
+        let nothing = Due { sent: 0, more: false, next_ns: u64::MAX };
         if !self.peers_known {
-            return Ok(due);
+            return Ok(nothing);
         }
-        if self.beside.is_some() && !self.finish_beside(now_ns)? {
-            return Ok(due);
-        }
+        let finished = if self.is_sending() { self.finish(now_ns)? } else { Some(0) };
+        finished.map_or(Ok(nothing), |sent| self.send_next(sent, passes_max, now_ns))
+    }
+
+    /// Sends the copies that are due, after so many datagrams have been sent, until it is `passes_max`. No pass may be
+    /// under way.
+    fn send_next(&mut self, sent: usize, passes_max: usize, mut now_ns: u64) -> io::Result<Due> {
+        let mut due = Due { sent, more: false, next_ns: u64::MAX };
         loop {
-            if self.pass.is_none() {
-                match self.schedule.next(now_ns) {
-                    Next::Send { .. } if due.sent >= passes_max => {
-                        due.more = true;
-                        return Ok(due);
-                    }
-                    Next::Send { seq, copy } => {
-                        if due.sent > 0 {
-                            // The pass before has taken its time.
-                            now_ns = clock::mono_ns();
-                        }
-                        let count =
-                            if self.schedule.goes_on(seq, copy) { self.train(seq, copy, now_ns) } else { 1 };
-                        self.begin(Pass { seq, copy, count }, now_ns);
-                    }
-                    Next::At(next_ns) => {
-                        due.next_ns = next_ns;
-                        return Ok(due);
-                    }
-                    Next::Idle => return Ok(due),
+            match self.schedule.next(now_ns) {
+                Next::Send { .. } if due.sent >= passes_max => {
+                    due.more = true;
+                    return Ok(due);
                 }
+                Next::Send { seq, copy } => {
+                    if due.sent > 0 {
+                        // The pass before has taken its time.
+                        now_ns = clock::mono_ns();
+                    }
+                    let Some(sent) = self.pass(seq, copy, now_ns)? else { return Ok(due) };
+                    due.sent += sent;
+                }
+                Next::At(next_ns) => {
+                    due.next_ns = next_ns;
+                    return Ok(due);
+                }
+                Next::Idle => return Ok(due),
             }
-            let count = self.pass.map_or(1, |pass| pass.count);
-            if !self.go_on(now_ns)? {
-                return Ok(due);
-            }
-            due.sent += count;
         }
     }
 
     /// Sends one pass of what has not gone out yet, or what is left of the running one; returns how many datagrams.
     pub(super) fn send_pass(&mut self, now_ns: u64) -> io::Result<usize> {
-        if !self.peers_known || self.beside.is_some() && !self.finish_beside(now_ns)? {
+        if !self.peers_known {
             return Ok(0);
         }
-        if self.pass.is_none()
-            && let Next::Send { seq, copy } = self.schedule.next(now_ns)
-        {
-            let count = if self.schedule.goes_on(seq, copy) { self.train(seq, copy, now_ns) } else { 1 };
-            self.begin(Pass { seq, copy, count }, now_ns);
+        if self.is_sending() {
+            match self.finish(now_ns)? {
+                Some(0) => {}
+                finished => return Ok(finished.unwrap_or(0)),
+            }
         }
-        let count = self.pass.map_or(0, |pass| pass.count);
-        Ok(if self.go_on(now_ns)? { count } else { 0 })
+        let Next::Send { seq, copy } = self.schedule.next(now_ns) else { return Ok(0) };
+        Ok(self.pass(seq, copy, now_ns)?.unwrap_or(0))
     }
 
-    /// Starts the pass of one copy, of one datagram or several, to all peers.
+    /// Sends one copy, of this datagram or of several from it on, to all peers; returns of how many, if it is done.
     #[inline]
-    pub(super) fn begin(&mut self, pass: Pass, now_ns: u64) {
+    fn pass(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<Option<usize>> {
+        if self.schedule.goes_on(seq, copy) {
+            let count = self.train(seq, copy, now_ns);
+            if count > 1 {
+                return self.pass_of_train(Pass { seq, copy, count }, now_ns);
+            }
+        }
+        Ok(self.pass_of_one(seq, copy, now_ns)?.then_some(1))
+    }
+
+    /// Sends one copy of one datagram to all peers; returns whether that is done.
+    // Always: for a first copy there is less to it.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    fn pass_of_one(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<bool> {
         self.adopt_peers();
-        // Sealing has written 0, for the first copy.
-        if self.framed && pass.copy > 0 {
-            for at in 0..pass.count as u64 {
-                self.ring.slot_mut(pass.seq + at).datagram_mut()[PATH_OFFSET] = pass.copy;
-            }
-        }
-        if pass.count == 1 {
-            let rotate = pass.copy < self.rotates_below;
-            let len = || self.ring.slot(pass.seq).on_wire(self.framed).len();
-            self.egress.begin(&mut self.fanout, rotate, len, now_ns, &self.counters);
-        } else {
-            self.begin_train(pass, now_ns);
-        }
-        self.pass = Some(pass);
+        self.mark(seq, copy);
+        self.go_on::<true>(seq, copy, now_ns)
     }
 
-    /// Goes on with the running pass; returns whether it is done.
-    #[inline]
-    pub(super) fn go_on(&mut self, now_ns: u64) -> io::Result<bool> {
-        let Some(pass) = self.pass else { return Ok(true) };
-        let Pass { seq, copy, count } = pass;
-        if count == 1 {
-            let datagram = self.ring.slot(seq).on_wire(self.framed);
-            let registry = self.poll.registry();
-            let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
-            if !self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters)? {
-                return Ok(false);
-            }
-            self.schedule.sent(seq, copy, now_ns);
-        } else {
-            if !self.go_on_train(pass, now_ns)? {
-                return Ok(false);
-            }
-            self.schedule.sent_run(seq, count as u64, copy, now_ns);
+    fn pass_of_train(&mut self, pass: Pass, now_ns: u64) -> io::Result<Option<usize>> {
+        self.adopt_peers();
+        for at in 0..pass.count as u64 {
+            self.mark(pass.seq + at, pass.copy);
         }
-        self.pass = None;
-        self.book_pass(copy, count);
+        self.begin_train(pass, now_ns);
+        Ok(self.go_on_train(pass, now_ns)?.then_some(pass.count))
+    }
+
+    /// Writes into a datagram which copy it is. Sealing has written 0, for the first.
+    #[inline]
+    fn mark(&mut self, seq: u64, copy: u8) {
+        if copy > 0 && self.framed {
+            self.ring.slot_mut(seq).datagram_mut()[PATH_OFFSET] = copy;
+        }
+    }
+
+    /// Starts the pass of one datagram with `BEGINS`, or goes on with it; returns whether it is done. If not, it is the
+    /// running one.
+    // Always: as above.
+    #[expect(clippy::inline_always, reason = "counted")]
+    #[inline(always)]
+    fn go_on<const BEGINS: bool>(&mut self, seq: u64, copy: u8, now_ns: u64) -> io::Result<bool> {
+        let datagram = self.ring.slot(seq).on_wire(self.framed);
+        if BEGINS {
+            let rotate = copy < self.rotates_below;
+            self.egress.begin(&mut self.fanout, rotate, datagram.len(), now_ns, &self.counters);
+        }
+        let registry = self.poll.registry();
+        let sent = if copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
+        let done = self.egress.flush(registry, &mut self.fanout, datagram, sent, now_ns, &self.counters);
+        if !matches!(done, Ok(true)) {
+            self.pass = Some(Pass { seq, copy, count: 1 });
+            return done;
+        }
+        self.schedule.sent(seq, copy, now_ns);
+        self.book_pass(copy, 1);
         Ok(true)
+    }
+
+    /// Goes on with whatever pass is under way; returns how many datagrams of the ring it was of, if it is done.
+    #[cold]
+    fn finish(&mut self, now_ns: u64) -> io::Result<Option<usize>> {
+        if !self.finish_beside(now_ns)? {
+            return Ok(None);
+        }
+        let Some(pass) = self.pass.take() else { return Ok(Some(0)) };
+        let Pass { seq, copy, count } = pass;
+        let done =
+            if count == 1 { self.go_on::<false>(seq, copy, now_ns) } else { self.go_on_train(pass, now_ns) };
+        Ok(done?.then_some(count))
     }
 
     /// Goes on with the pass of what does not lie in the ring; returns whether it is done.
@@ -221,7 +261,7 @@ impl Publisher {
     }
 
     #[inline]
-    fn book_pass(&self, copy: u8, count: usize) {
+    pub(super) fn book_pass(&self, copy: u8, count: usize) {
         if copy > 0 {
             self.counters.passes_later.add(count as u64);
             // What is shed is shed between the passes of later copies.

@@ -96,15 +96,20 @@ impl Publisher {
         self.trains.begun_ns = now_ns;
     }
 
-    /// Goes on with the running pass of a train; returns whether it is done.
+    /// Goes on with the pass of a train; returns whether it is done. If not, it is the running one.
     pub(super) fn go_on_train(&mut self, pass: Pass, now_ns: u64) -> std::io::Result<bool> {
         let datagrams = datagrams(&self.ring, self.framed, pass);
         let registry = self.poll.registry();
         let sent = if pass.copy == 0 { &self.counters.sent_first } else { &self.counters.sent_later };
-        if !self.egress.flush_train(registry, &mut self.fanout, datagrams, sent, now_ns, &self.counters)? {
-            return Ok(false);
+        let done =
+            self.egress.flush_train(registry, &mut self.fanout, datagrams, sent, now_ns, &self.counters);
+        if !matches!(done, Ok(true)) {
+            self.pass = Some(pass);
+            return done;
         }
         self.trains.took(pass.count, clock::mono_ns().saturating_sub(self.trains.begun_ns));
+        self.schedule.sent_run(pass.seq, pass.count as u64, pass.copy, now_ns);
+        self.book_pass(pass.copy, pass.count);
         Ok(true)
     }
 }

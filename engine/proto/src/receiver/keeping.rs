@@ -9,6 +9,7 @@ use crate::{Datagram, Now, Refusal};
 
 impl Entry {
     /// Books a fragment, or whatever comes if order is wanted.
+    #[inline(never)]
     pub(super) fn keep(
         &mut self,
         common: &mut Common,

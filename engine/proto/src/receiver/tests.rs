@@ -3,9 +3,10 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Session;
-use crate::header::PATH_OFFSET;
+use crate::header::{PATH_OFFSET, flags};
+use crate::{Datagram, Kind, Refusal, Session};
 
+mod accepting;
 mod asking;
 mod holes;
 mod joining;

@@ -33,6 +33,32 @@ fn copies_go_out_pass_by_pass_and_first_copies_first() {
 }
 
 #[test]
+fn a_datagram_that_is_alone_is_what_comes_next_and_no_other_with_it() {
+    for lagging in [Lagging::Send, Lagging::Shed] {
+        for copies in 1..4 {
+            let mut schedule = Schedule::new(8, copies, MS, lagging);
+            let mut alone = 0;
+            // Later copies lag more and more, go out all at once, and begin to lag again.
+            for (turn, seq) in (1..40u64).enumerate() {
+                let now_ns = if turn % 10 == 0 { u64::MAX } else { 0 };
+                while now_ns > 0 && sent(&mut schedule, now_ns).is_some() {}
+                schedule.push();
+                let is_alone = schedule.is_alone(seq);
+                assert!(!schedule.is_alone(seq + 1));
+                let first = Next::Send { seq, copy: 0 };
+                if is_alone {
+                    assert_eq!((schedule.next(0), schedule.goes_on(seq, 0)), (first, false));
+                    alone += 1;
+                }
+                while schedule.unsent() > 0 && sent(&mut schedule, 0).is_some() {}
+                assert_eq!(schedule.has_later(), schedule.backlog() > 0);
+            }
+            assert!(alone > 10, "{lagging:?} {copies}");
+        }
+    }
+}
+
+#[test]
 fn a_slot_is_free_once_every_copy_is_out() {
     let mut schedule = Schedule::new(4, 2, MS, Lagging::Send);
     for _ in 0..4 {

@@ -180,7 +180,7 @@ fn a_peer_in_quarantine_can_be_sent_to_and_what_comes_of_it_is_not_booked() {
         batch.begin(now_ns, true);
         batch.flush(socket.as_fd(), b"x", now_ns);
         // The other one is fine, whatever the kernel says of it; it goes into quarantine all the same.
-        batch.stale |= batch.peers.reject(1, Errno::EPERM, batch.pass, now_ns);
+        batch.mark_dirty_if(batch.peers.reject(1, Errno::EPERM, batch.pass, now_ns));
     }
     batch.begin(13_000_000, true);
     assert_eq!(batch.quarantined(), 2);

@@ -83,7 +83,7 @@ impl Batch {
             self.lay_out(now_ns);
         }
         self.shape(datagrams);
-        self.stale = true;
+        self.stale_ns = 0;
         self.refusing.part = 0;
         self.start(rotate);
     }
@@ -102,8 +102,7 @@ impl Batch {
         datagrams: impl Iterator<Item = &'a [u8]> + Clone,
         now_ns: u64,
     ) -> TrainProgress {
-        let progress = Progress { sent: 0, rejected: 0, transient: 0, calls: 0, outcome: Outcome::Done };
-        let mut done = TrainProgress { progress, trains: 0, refused: 0 };
+        let mut done = TrainProgress { progress: Progress::NOTHING, trains: 0, refused: 0 };
         let count = self.memory.load(datagrams.clone());
         assert_eq!(count, self.vectors, "as many datagrams as the pass was begun with");
         // Bounded: every turn moves the cursor, marks a peer, returns, or follows a signal.

@@ -126,6 +126,11 @@ impl Inbox {
     #[inline]
     #[must_use]
     pub fn flaw(&self) -> Option<Flaw> {
+        if self.current.flaw.is_none() { None } else { self.flaw_here() }
+    }
+
+    #[cold]
+    fn flaw_here(&self) -> Option<Flaw> {
         let Current { to, end, flaw, .. } = self.current;
         // Only the last of a train is cut.
         flaw.filter(|flaw| *flaw != Flaw::Truncated || to == end)
