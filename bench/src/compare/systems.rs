@@ -149,7 +149,7 @@ pub(super) fn describe(stage: &Stage, name: &str) -> Result<System, String> {
         Kind::Relay => (
             version(&stage.headcast, "cargo build --package headcast-cli")?,
             format!(
-                "headcast relay beside the sender, which sends to it by UDP, up to 64 messages in one packet \
+                "headcast relay beside the sender, which sends to it by UDP, up to 63 messages in one packet \
                  (UDP_SEGMENT); the library's subscribers; mode {SIDECAR_MODE}; {}",
                 Batching::Full.told()
             ),

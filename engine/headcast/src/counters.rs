@@ -150,8 +150,8 @@ counters! {
         malformed,
         /// Local datagrams refused because they were longer than a message may be.
         oversized,
-        /// Local datagrams that the listening socket dropped because its buffer was full. The kernel
-        /// tells with the next one that gets through, and counts in 32 bits.
+        /// Local datagrams that the listening socket dropped because its buffer was full; several that were sent
+        /// as one count once. The kernel tells with the next one that gets through, and counts in 32 bits.
         ingress_dropped,
     }
 }
@@ -210,8 +210,8 @@ counters! {
         truncated,
         /// Datagrams dropped on purpose.
         impaired,
-        /// Datagrams that the socket dropped because its buffer was full. The kernel tells with the next
-        /// one that gets through, and counts in 32 bits.
+        /// Datagrams that the socket dropped because its buffer was full; several that come in one piece count
+        /// once. The kernel tells with the next one that gets through, and counts in 32 bits.
         socket_dropped,
     }
 }

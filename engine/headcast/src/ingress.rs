@@ -87,7 +87,7 @@ pub(crate) struct Held {
     pub(crate) bytes: Range<usize>,
     /// Whether it did not come with others in a train.
     pub(crate) alone: bool,
-    /// The rest of it is gone.
+    /// The rest of it is gone, or nobody knows where it ends.
     pub(crate) truncated: bool,
 }
 
@@ -231,6 +231,11 @@ impl Ingress {
         !self.held.is_empty() || self.train.is_some()
     }
 
+    /// How many are held.
+    pub(crate) fn count_held(mut self) -> usize {
+        std::iter::from_fn(|| self.next_held()).count()
+    }
+
     /// The next one that is held: it is not any more.
     pub(crate) fn next_held(&mut self) -> Option<Held> {
         if let Some(train) = &mut self.train {
@@ -245,11 +250,16 @@ impl Ingress {
         let at = self.held.next()?;
         let meta = self.batch.meta(at);
         match meta.segment {
-            Some(segment) if !meta.truncated && segment < meta.len => {
+            Some(segment @ 1..) if !meta.truncated && segment < meta.len => {
                 self.train = Some(Train { at, left: 0..meta.len, segment });
                 self.next_held()
             }
-            _ => Some(Held { at, bytes: 0..meta.len, alone: true, truncated: meta.truncated }),
+            _ => Some(Held {
+                at,
+                bytes: 0..meta.len,
+                alone: true,
+                truncated: meta.truncated || meta.segment == Some(0),
+            }),
         }
     }
 
@@ -338,3 +348,6 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

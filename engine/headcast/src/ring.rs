@@ -3,7 +3,7 @@
 //! Slot = sequence mod length. A payload lies behind room for the header, so that sealing a datagram
 //! copies nothing. Slots are boxes of one size, so a payload that another thread wrote, or that the
 //! kernel received before there was room for it, changes place by exchanging two pointers. Only a small message that
-//! shares the datagram of one before it is copied.
+//! shares the datagram of one before it is copied, and one that came together with others in one piece.
 
 use std::ops::Range;
 

@@ -5,6 +5,7 @@ mod support;
 use std::io::IoSlice;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use headcast::{Backlog, Mode, Publisher, PublisherBuilder, Subscriber};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -108,17 +109,10 @@ fn what_of_a_train_is_too_long_is_refused_and_the_rest_is_not() {
 fn a_train_for_which_there_is_no_room_is_taken_in_as_far_as_there_is() {
     let peer = Peer::new();
     for backlog in [Backlog::DropNewest, Backlog::DropOldest, Backlog::Block] {
-        // It has not been told its peers yet, so nothing leaves the ring.
-        let listen = "udp://127.0.0.1:0".parse().expect("a place to listen");
-        let builder = to(&[&peer], Mode::Once).ring(16).backlog(backlog).packing(false).listen(listen);
-        let mut publisher = builder.build().expect("a publisher");
+        let mut publisher = listening(to(&[&peer], Mode::Once).ring(16).backlog(backlog).packing(false));
         let application = application(&publisher);
         let messages = train(40, 50, 7);
         send_train(&application, &messages);
-        for _ in 0..20 {
-            publisher.turn(TURN).expect("a turn");
-        }
-        publisher.wait_for_peers(SOON).expect("peers");
         turn_until(&mut publisher, |publisher| {
             let c = publisher.counters();
             c.messages.get() + c.dropped_newest.get() == 41 && publisher.backlog() == 0
@@ -126,12 +120,11 @@ fn a_train_for_which_there_is_no_room_is_taken_in_as_far_as_there_is() {
         let got: Vec<_> = peer.data().iter().map(|got| got.datagram().payload().to_vec()).collect();
         let c = publisher.counters();
         let (newest, oldest) = (c.dropped_newest.get(), c.dropped_oldest.get());
+        // It is taken in at once, and nothing goes out meanwhile.
         match backlog {
             Backlog::Block => assert!(got == messages && (newest, oldest) == (0, 0)),
-            Backlog::DropNewest => assert!(got[..16] == messages[..16] && got.len() as u64 + newest == 41),
-            Backlog::DropOldest => {
-                assert!(got[..] == messages[41 - got.len()..] && got.len() as u64 + oldest == 41)
-            }
+            Backlog::DropNewest => assert!(got == messages[..16] && (newest, oldest) == (25, 0)),
+            Backlog::DropOldest => assert!(got == messages[25..] && (newest, oldest) == (0, 25)),
         }
         assert_booked(&publisher);
     }
@@ -148,4 +141,69 @@ fn raw_messages_of_a_train_go_out_as_they_are() {
         publisher.counters().messages.get() == 31 && publisher.backlog() == 0
     });
     assert_eq!(peer.drain().into_iter().map(|got| got.bytes).collect::<Vec<_>>(), messages);
+}
+
+#[test]
+fn the_end_finishes_a_train_that_is_half_taken() {
+    let peer = Peer::new();
+    let mut publisher = listening(to(&[&peer], Mode::Once).ring(16).packing(false));
+    let application = application(&publisher);
+    let messages = train(40, 50, 7);
+    send_train(&application, &messages);
+    while publisher.counters().messages.get() == 0 {
+        publisher.turn(TURN).expect("a turn");
+    }
+    assert!(publisher.counters().messages.get() < 41, "it is half taken");
+    assert_eq!(publisher.close(SOON).expect("closed"), 0);
+    let got: Vec<_> = peer.data().iter().map(|got| got.datagram().payload().to_vec()).collect();
+    assert!(got == messages);
+
+    // Without the time for that it says how many are left.
+    let mut publisher = listening(to(&[&peer], Mode::Once).ring(16).packing(false));
+    let application = self::application(&publisher);
+    send_train(&application, &messages);
+    while publisher.counters().messages.get() == 0 {
+        publisher.turn(TURN).expect("a turn");
+    }
+    let unsent = publisher.close(Duration::ZERO).expect("closed");
+    assert_eq!(publisher.counters().sent_first.get() + unsent as u64, 41);
+}
+
+#[test]
+fn between_two_looks_at_anything_else_no_more_is_taken_in_than_of_datagrams_that_come_alone() {
+    let peer = Peer::new();
+    let builder = to(&[&peer], Mode::Once).ring(256).backlog(Backlog::DropOldest).packing(false);
+    let mut publisher = listening(builder);
+    let application = application(&publisher);
+    for _ in 0..20 {
+        send_train(&application, &train(63, 50, 0));
+    }
+    turn_until(&mut publisher, |publisher| {
+        publisher.counters().messages.get() == 20 * 63 && publisher.backlog() == 0
+    });
+    let c = publisher.counters();
+    assert_eq!((c.sent_first.get(), c.dropped_oldest.get()), (20 * 63, 0));
+}
+
+#[test]
+fn a_train_that_the_local_socket_had_no_room_for_counts_once() {
+    let peer = Peer::new();
+    let listen = "udp://127.0.0.1:0".parse().expect("a place to listen");
+    let mut publisher = ready(to(&[&peer], Mode::Once).listen(listen).receive_buffer(100_000));
+    let application = application(&publisher);
+    for _ in 0..100 {
+        send_train(&application, &train(63, 128, 0));
+    }
+    // The kernel tells of those that it has dropped with the next one that gets through.
+    turn_until(&mut publisher, |publisher| {
+        publisher.backlog() == 0 && publisher.counters().messages.get() > 0
+    });
+    application.send(b"next").expect("sent");
+    turn_until(&mut publisher, |publisher| {
+        let c = publisher.counters();
+        (c.messages.get() - 1) / 63 + c.ingress_dropped.get() == 100
+    });
+    let c = publisher.counters();
+    assert!(c.ingress_dropped.get() > 0);
+    assert_eq!(c.messages.get() % 63, 1, "all of a train or nothing");
 }

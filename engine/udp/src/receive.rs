@@ -41,7 +41,7 @@ pub struct Meta {
     /// Datagrams that the socket has dropped since it was opened because its buffer was full; wraps.
     pub dropped: Option<u32>,
     /// Of a train ([`receive_trains`](crate::receive_trains)), how many bytes each of its datagrams has but the last, which
-    /// may be shorter. At least 1.
+    /// may be shorter. 0 if the kernel says nonsense.
     pub segment: Option<usize>,
 }
 
@@ -157,7 +157,7 @@ impl ReceiveBatch {
             from: address(header, &self.names[at]),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             dropped: self.controls[at].dropped(header),
-            segment: self.controls[at].segment_size(header).filter(|&size| size > 0),
+            segment: self.controls[at].segment_size(header),
         }
     }
 }

@@ -41,13 +41,13 @@ impl Publisher {
             self.turn(Some(wait))?;
         }
         // After this the path is gone: a local application learns that nobody listens.
-        self.ingress = None;
+        let held = self.ingress.take().map_or(0, |ingress| ingress.count_held());
         // The batch is at the disposal of the pass that is going out, if there is one.
         if self.framed && self.sequencer.last_seq() > 0 && !self.is_sending() {
             self.say_end(deadline_ns)?;
         }
         let beside = if let Some(Beside::Copy { count, .. }) = self.beside { count } else { 0 };
-        Ok(self.schedule.backlog() + beside + usize::from(self.cut.is_some()) + self.queue.len())
+        Ok(self.schedule.backlog() + beside + usize::from(self.cut.is_some()) + held + self.queue.len())
     }
 
     /// Says that the publisher stops: as often as a message goes out, but by the schedule of heartbeats; where

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use headcast_proto::{Now, Sequencer};
+use headcast_udp::RECEIVE_MAX;
 
 use super::cutting::Origin;
 use super::packing::Packing;
@@ -158,7 +159,7 @@ impl Publisher {
     }
 
     /// Takes in, one by one and by the policy, what local applications have sent and the ring had no room for,
-    /// or not in one piece.
+    /// or that came in one piece: no more messages than a call receives when each comes alone.
     #[cold]
     fn take_ingress_aside(&mut self) -> io::Result<()> {
         let Some(ingress) = &mut self.ingress else { return Ok(()) };
@@ -166,7 +167,10 @@ impl Publisher {
             self.ingress_ready = ingress.receive_aside(&self.counters)?;
         }
         let now = clock::now();
-        while self.cut.is_none() && (self.backlog != Backlog::Block || self.schedule.has_room()) {
+        for _ in 0..RECEIVE_MAX {
+            if self.cut.is_some() || self.backlog == Backlog::Block && !self.schedule.has_room() {
+                break;
+            }
             let Some(held) = self.ingress.as_mut().and_then(Ingress::next_held) else { break };
             self.take_held(&held, now);
         }

@@ -4,12 +4,14 @@ use super::source::*;
 use super::*;
 use crate::header::path;
 
-/// What a step sends: how far from the last sequence of its publisher, on which path, as what.
-fn step() -> impl Strategy<Value = (u32, i64, u8, u8, bool)> {
+/// What a step sends: how far from the last sequence of its publisher, on which path, as what; after how many
+/// milliseconds, and whether what comes of it is asked for.
+fn step() -> impl Strategy<Value = (u32, i64, u8, u8, u64, bool)> {
     let ahead = prop_oneof![8 => Just(1), 2 => -70i64..70, 1 => 250i64..260];
     let path =
         prop_oneof![4 => Just(0), 1 => Just(1), 1 => Just(path::RETRANSMISSION), 1 => Just(path::HOPS)];
-    (1u32..3, ahead, path, 0u8..12, prop::bool::weighted(0.8))
+    let after_ms = prop_oneof![20 => Just(1), 2 => Just(150), 1 => Just(SILENT_NS / MS + 1)];
+    (1u32..3, ahead, path, 0u8..16, after_ms, prop::bool::weighted(0.8))
 }
 
 fn datagram(source: &Source, seq: u64, path: u8, what: u8, now: Now) -> Vec<u8> {
@@ -25,6 +27,10 @@ fn datagram(source: &Source, seq: u64, path: u8, what: u8, now: Now) -> Vec<u8> 
         3 if seq > 20 => {
             return Source { session: Session::from_bits(1 << 20), ..source.clone() }.bytes(seq, path, now);
         }
+        // A session that takes the place of this one, until this one comes back.
+        4 => return Source::new(source.publisher, 5_000).bytes(seq, path, now),
+        5 => return source.last_bytes(Kind::Heartbeat, seq, now),
+        6 => return source.last_bytes(Kind::End, seq, now),
         _ => {}
     }
     bytes
@@ -43,8 +49,8 @@ proptest! {
         let (mut both, mut long) = (receiver(), receiver());
         let mut last = [100u64; 3];
         let mut now_ms = 10_000;
-        for (publisher, ahead, path, what, heard) in steps {
-            now_ms += 1;
+        for (publisher, ahead, path, what, after_ms, heard) in steps {
+            now_ms += after_ms;
             let (source, now, last) = (Source::new(publisher, 0), at(now_ms), &mut last[publisher as usize]);
             let seq = last.saturating_add_signed(ahead).max(2);
             *last = seq.max(*last);
@@ -56,6 +62,10 @@ proptest! {
             prop_assert_eq!(both.noticed(), long.noticed());
             if heard {
                 prop_assert_eq!(all_events(&mut both), all_events(&mut long));
+            }
+            if after_ms > 1 {
+                both.tick(now);
+                long.tick(now);
             }
             prop_assert_eq!(requests(&mut both, now), requests(&mut long, now));
             prop_assert_eq!((both.lost(), both.missing()), (long.lost(), long.missing()));

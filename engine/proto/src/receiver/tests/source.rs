@@ -123,9 +123,14 @@ impl Source {
     }
 
     fn last(&self, to: &mut Receiver, kind: Kind, seq: u64, now: Now) -> Verdict {
+        accept(to, &self.last_bytes(kind, seq, now), now)
+    }
+
+    /// That `seq` is the last.
+    pub(super) fn last_bytes(&self, kind: Kind, seq: u64, now: Now) -> Vec<u8> {
         let mut bytes = self.bytes_of(seq, 0, b"", now);
         bytes[0] = kind.first_byte();
-        accept(to, &bytes, now)
+        bytes
     }
 }
 
